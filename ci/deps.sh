@@ -7,8 +7,8 @@ set -euo pipefail
 
 # Packages by purpose; "command=package" asks for the command, which many have from elsewhere than Debian.
 declare -A needs=(
-	# eBPF objects (llvm-strip for bpf2go), the format of the C code, the flame graph bundle.
-	[build]="clang-19 llvm-19 clang-format-19 git make npm=npm"
+	# eBPF objects (llvm-strip for bpf2go, the kernel's and libbpf's headers), the format of the C code, the flame graph bundle.
+	[build]="clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev git make npm=npm"
 	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with.
 	[test]="gcc g++ libc6-dev binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps tmux linux-perf bpftrace bpftool"
 	# Other kernels, booted in qemu.

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// machine is how qemu emulates an architecture. Emulated, not virtualised: the matrix asks what works, never how fast, and
+// runs where /dev/kvm is missing.
+type machine struct {
+	qemu    []string
+	console string
+}
+
+var machines = map[string]machine{
+	"amd64": {qemu: []string{"qemu-system-x86_64", "-cpu", "max"}, console: "ttyS0"},
+	"arm64": {qemu: []string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"}, console: "ttyAMA0"},
+}
+
+// bootLimit ends a guest that hangs. A healthy one needs well under a minute.
+const bootLimit = 4 * time.Minute
+
+// boot runs a kernel with an initramfs until it reboots, panics or takes too long, and leaves its serial console's output in log.
+func (m machine) boot(ctx context.Context, kernel, initramfs, log string) error {
+	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	out, err := os.Create(log)
+	if err != nil {
+		return err
+	}
+	args := append(m.qemu[1:len(m.qemu):len(m.qemu)],
+		"-accel", "tcg", "-smp", "2", "-m", "1536", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
+		"-kernel", kernel, "-initrd", initramfs, "-append", "console="+m.console+" loglevel=3 panic=-1")
+	cmd := exec.CommandContext(ctx, m.qemu[0], args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	err = errors.Join(cmd.Run(), out.Close())
+	if ctx.Err() != nil {
+		return fmt.Errorf("guest still running after %s", bootLimit)
+	}
+	return err
+}
