@@ -76,6 +76,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
+	if len(trials) == 0 {
+		return fmt.Errorf("no kernel is called %s", only)
+	}
 	if err := printTable(out, trials); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/assaylab/assay/internal/atomicfile"
 )
@@ -18,8 +19,11 @@ import (
 // module is the prefix of our import paths.
 const module = "github.com/assaylab/assay/"
 
-// programs are compiled for the guest; each is known there by the last part of its path, under /bin.
-var programs = []string{"ci/kernels/guest"}
+// programs are compiled for the guest; each is known there by the last part of its path, under /bin. The first is its first process.
+var programs = []string{"ci/kernels/guest", "cmd/assay", "ci/kernels/truth"}
+
+// objectNames are the eBPF objects for an architecture, as bpf2go calls them.
+var objectNames = map[string]string{"amd64": "*_x86_bpfel.o", "arm64": "*_arm64_bpfel.o"}
 
 // pack compiles the programs for an architecture and writes an initramfs of them.
 func pack(ctx context.Context, initramfs, arch string) (err error) {
@@ -31,9 +35,13 @@ func pack(ctx context.Context, initramfs, arch string) (err error) {
 	if err := compile(ctx, bin, arch); err != nil {
 		return err
 	}
+	objects, err := findObjects(ctx, arch)
+	if err != nil {
+		return err
+	}
 	return atomicfile.Write(initramfs, 0o644, func(w io.Writer) error {
 		buffered := bufio.NewWriter(w)
-		if err := fill(newArchive(buffered), bin); err != nil {
+		if err := fill(newArchive(buffered), bin, objects); err != nil {
 			return err
 		}
 		return buffered.Flush()
@@ -55,17 +63,30 @@ func compile(ctx context.Context, bin, arch string) error {
 	return nil
 }
 
-// fill packs what the guest finds when it boots: its first process, a console to write to, and the programs.
-func fill(a *archive, bin string) error {
-	if err := a.addFile("init", filepath.Join(bin, "guest")); err != nil {
-		return err
+// findObjects returns the files of the eBPF objects that assay carries.
+func findObjects(ctx context.Context, arch string) ([]string, error) {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+"bpf").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list bpf: %w", err)
 	}
+	return filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), objectNames[arch]))
+}
+
+// fill packs what the guest finds when it boots: its first process, a console to write to, the programs and the eBPF objects.
+func fill(a *archive, bin string, objects []string) error {
 	if err := a.addDevice("dev/console", 5, 1); err != nil {
 		return err
 	}
+	files := map[string]string{"init": filepath.Join(bin, filepath.Base(programs[0]))}
 	for _, program := range programs[1:] {
 		name := filepath.Base(program)
-		if err := a.addFile("bin/"+name, filepath.Join(bin, name)); err != nil {
+		files["bin/"+name] = filepath.Join(bin, name)
+	}
+	for _, object := range objects {
+		files["objects/"+filepath.Base(object)] = object
+	}
+	for name, file := range files {
+		if err := a.addFile(name, file); err != nil {
 			return err
 		}
 	}

@@ -3,73 +3,41 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"runtime"
-	"strings"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
+	"github.com/assaylab/assay/ci/kernels/report"
 )
 
 // checks are run in this order on each kernel. The first ones tell a broken guest from a broken assay.
 var checks = []check{
 	{"kernel", kernelRelease},
 	{"tp_btf", countSwitches},
+	{"load", loadObjects},
+	{"version", version},
+	{"doctor", doctor},
+	{"record cpu", recording{mode: "cpu", sampleType: "cpu", work: "split", within: sampled}.check},
+	{"record offcpu", recording{mode: "offcpu", sampleType: "off_cpu", work: "wait", within: exactly}.check},
 }
 
-// kernelRelease says which kernel runs.
-func kernelRelease() (observation, error) {
-	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	return observation{detail: strings.TrimSpace(string(release)) + " " + runtime.GOARCH}, err
+// check is one thing tried in the guest. Its run function returns what it saw in a few words.
+type check struct {
+	name string
+	run  func() (observation, error)
 }
 
-// countSwitches attaches a program to sched_switch through BTF that counts in an array, without any code of assay.
-func countSwitches() (seen observation, err error) {
-	counts, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
-	if err != nil {
-		return seen, err
-	}
-	defer func() { err = errors.Join(err, counts.Close()) }()
-	program, err := ebpf.NewProgram(switchCounter(counts))
-	if err != nil {
-		return seen, err
-	}
-	defer func() { err = errors.Join(err, program.Close()) }()
-	attached, err := link.AttachTracing(link.TracingOptions{Program: program})
-	if err != nil {
-		return seen, err
-	}
-	time.Sleep(100 * time.Millisecond)
-	if err := attached.Close(); err != nil {
-		return seen, err
-	}
-	var count uint64
-	if err := counts.Lookup(uint32(0), &count); err != nil {
-		return seen, err
-	}
-	if count == 0 {
-		return seen, errors.New("no switch was counted while this process slept")
-	}
-	return observation{detail: fmt.Sprintf("%d switches", count)}, nil
+// observation is what a check saw.
+type observation struct {
+	detail string // in a few words
+	output string // what a program printed, for those who want to know more
 }
 
-// switchCounter is a program that adds one to the only value of an array at each switch.
-func switchCounter(counts *ebpf.Map) *ebpf.ProgramSpec {
-	return &ebpf.ProgramSpec{
-		Type:       ebpf.Tracing,
-		AttachType: ebpf.AttachTraceRawTp,
-		AttachTo:   "sched_switch",
-		License:    "Dual BSD/GPL",
-		Instructions: asm.Instructions{
-			asm.LoadMapValue(asm.R1, counts.FD(), 0),
-			asm.Mov.Imm(asm.R2, 1),
-			asm.StoreXAdd(asm.R1, asm.R2, asm.DWord),
-			asm.Mov.Imm(asm.R0, 0),
-			asm.Return(),
-		},
+// result runs the check.
+func (c check) result() report.Result {
+	start := time.Now()
+	seen, err := c.run()
+	r := report.Result{Check: c.name, Detail: seen.detail, Output: seen.output, Seconds: time.Since(start).Seconds()}
+	if err != nil {
+		r.Error = err.Error()
 	}
+	return r
 }

@@ -7,7 +7,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,27 +61,4 @@ func (m mount) mount() error {
 		return fmt.Errorf("mount %s: %w", m.folder, err)
 	}
 	return nil
-}
-
-// check is one thing tried in the guest. Its run function returns what it saw in a few words.
-type check struct {
-	name string
-	run  func() (observation, error)
-}
-
-// observation is what a check saw.
-type observation struct {
-	detail string // in a few words
-	output string // what a program printed, for those who want to know more
-}
-
-// result runs the check.
-func (c check) result() report.Result {
-	start := time.Now()
-	seen, err := c.run()
-	r := report.Result{Check: c.name, Detail: seen.detail, Output: seen.output, Seconds: time.Since(start).Seconds()}
-	if err != nil {
-		r.Error = err.Error()
-	}
-	return r
 }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// loadObjects gives every program of every eBPF object of assay to the kernel's verifier, those too that assay would not use here.
+func loadObjects() (observation, error) {
+	files, err := filepath.Glob("/objects/*.o")
+	if err != nil {
+		return observation{}, err
+	}
+	if len(files) == 0 {
+		return observation{}, errors.New("no eBPF object was packed")
+	}
+	var counts []string
+	var problems []error
+	for _, file := range files {
+		programs, err := loadObject(file)
+		counts = append(counts, fmt.Sprintf("%s %d", strings.SplitN(filepath.Base(file), "_", 2)[0], programs))
+		problems = append(problems, err)
+	}
+	return observation{detail: "programs: " + strings.Join(counts, ", ")}, errors.Join(problems...)
+}
+
+// loadObject loads one object and returns the number of its programs.
+func loadObject(file string) (int, error) {
+	spec, err := ebpf.LoadCollectionSpec(file)
+	if err != nil {
+		return 0, err
+	}
+	loaded, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %+v", filepath.Base(file), err) // with the end of the verifier's log
+	}
+	defer loaded.Close()
+	return len(loaded.Programs), nil
+}

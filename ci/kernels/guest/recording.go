@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/ci/kernels/report"
+)
+
+// recording is a profile that is taken of a program with known truth.
+type recording struct {
+	mode       string // of assay record
+	sampleType string // in the profile, in nanoseconds; its neighbour before it is the count
+	work       string // of the truth program
+	// within says whether the recorded times agree with the truth.
+	within func(recorded map[string]measure, truth map[string]report.Span) error
+}
+
+// measure is what the profile has for one function.
+type measure struct {
+	samples int64
+	time    time.Duration
+}
+
+// recordSeconds is how long the truth program works.
+const recordSeconds = "4"
+
+// recordHz gives the sampled comparison some two thousand samples, so that its interval is a few percent wide.
+const recordHz = "499"
+
+// check records the work and compares.
+func (r recording) check() (observation, error) {
+	file := "/tmp/" + r.mode + ".pb.gz"
+	out, complaints, err := assay("record", "--mode", r.mode, "--freq", recordHz, "--output", file, "--", "/bin/truth", r.work, recordSeconds)
+	seen := observation{output: complaints}
+	if err != nil {
+		return seen, err
+	}
+	var truth map[string]report.Span
+	if err := json.Unmarshal([]byte(out), &truth); err != nil {
+		return seen, fmt.Errorf("truth %q: %w", out, err)
+	}
+	p, err := readProfile(file)
+	if err != nil {
+		return seen, err
+	}
+	recorded, err := measures(p, r.sampleType, truth)
+	if err != nil {
+		return seen, err
+	}
+	seen.detail = describe(recorded, truth)
+	return seen, r.within(recorded, truth)
+}
+
+func readProfile(file string) (*profile.Profile, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := profile.ParseData(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, p.CheckValid()
+}
+
+// measures adds up the samples that have one of the functions in their stack.
+func measures(p *profile.Profile, sampleType string, functions map[string]report.Span) (map[string]measure, error) {
+	index := slices.IndexFunc(p.SampleType, func(t *profile.ValueType) bool { return t.Type == sampleType && t.Unit == "nanoseconds" })
+	if index < 1 {
+		return nil, fmt.Errorf("the profile has no sample type %s/nanoseconds behind its count", sampleType)
+	}
+	sums := map[string]measure{}
+	for _, s := range p.Sample {
+		for name := range functions {
+			if onStack(s, name) {
+				sum := sums[name]
+				sums[name] = measure{sum.samples + s.Value[index-1], sum.time + time.Duration(s.Value[index])}
+			}
+		}
+	}
+	return sums, nil
+}
+
+func onStack(s *profile.Sample, function string) bool {
+	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
+		return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return l.Function != nil && l.Function.Name == function })
+	})
+}
+
+// describe is one line: what was recorded of each function, and the truth.
+func describe(recorded map[string]measure, truth map[string]report.Span) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(truth)) {
+		parts = append(parts, fmt.Sprintf("%s %d ms of %d–%d", name, recorded[name].time.Milliseconds(), truth[name].Least.Milliseconds(), truth[name].Most.Milliseconds()))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sampled compares shares: n independent samples of a function with share p have a standard deviation of √(p(1−p)/n), and four of them
+// hold all but one comparison in sixteen thousand. The sum may be off by as much as n samples can: a relative 4/√n.
+func sampled(recorded map[string]measure, truth map[string]report.Span) error {
+	var all measure
+	var whole time.Duration
+	for name := range truth {
+		all = measure{all.samples + recorded[name].samples, all.time + recorded[name].time}
+		whole += truth[name].Most
+	}
+	n := float64(all.samples)
+	if n == 0 {
+		return errors.New("no sample has one of the functions")
+	}
+	var problems []error
+	compare := func(what string, got, want, margin float64) {
+		if math.Abs(got-want) > margin {
+			problems = append(problems, fmt.Errorf("%s: %.4f recorded, %.4f ± %.4f true, %d samples", what, got, want, margin, all.samples))
+		}
+	}
+	for name, span := range truth {
+		p := span.Most.Seconds() / whole.Seconds()
+		compare(name, recorded[name].time.Seconds()/all.time.Seconds(), p, 4*math.Sqrt(p*(1-p)/n))
+	}
+	compare("sum in seconds", all.time.Seconds(), whole.Seconds(), 4*whole.Seconds()/math.Sqrt(n))
+	return errors.Join(problems...)
+}
+
+// exactly wants each recorded time within what the program knows of itself.
+func exactly(recorded map[string]measure, truth map[string]report.Span) error {
+	var problems []error
+	for name, span := range truth {
+		if got := recorded[name].time; got < span.Least || got > span.Most {
+			problems = append(problems, fmt.Errorf("%s: %s recorded, %s to %s true", name, got, span.Least, span.Most))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command truth does what a profile of it must show, and says itself, from the kernel's clocks, how much it did of each:
+//
+//	truth split SECONDS   one thread computes: about 70% in main.seventy, 20% in main.twenty, 10% in main.ten; its CPU time
+//	truth wait SECONDS    one thread waits: about 50% in main.nanosleep, 30% in main.futex, 20% in main.(*bell).pipe; time off the CPU
+//
+// It prints JSON, an object from function to report.Span. It is static and needs no compiler where it runs. Pieces of work have random
+// lengths, so that no sampling frequency can fall into step with them.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/ci/kernels/report"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "truth:", err)
+		os.Exit(1)
+	}
+}
+
+// run does the named work on a thread of its own for the given time and prints what it did.
+func run(args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: truth split|wait SECONDS")
+	}
+	seconds, err := strconv.ParseFloat(args[1], 64)
+	if err != nil {
+		return fmt.Errorf("seconds: %w", err)
+	}
+	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(2) // a raw system call keeps one while it waits
+	runtime.LockOSThread()
+	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
+	var done map[string]report.Span
+	switch args[0] {
+	case "split":
+		done, err = split(until)
+	case "wait":
+		done, err = wait(until)
+	default:
+		err = fmt.Errorf("no work is called %q", args[0])
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(done)
+}
+
+// vary returns a random time between half and one and a half of the mean.
+func vary(mean time.Duration) time.Duration {
+	return mean/2 + rand.N(mean)
+}
+
+// cpuClock reads the CPU time of this thread.
+func cpuClock() (time.Duration, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano()), err
+}
