@@ -32,7 +32,7 @@ func eachFile(t *testing.T, f func(path, text string), patterns ...string) {
 	// Committed files, and those that will be; -z leaves odd names as they are.
 	list := output(t, "git", append([]string{"-C", "..", "ls-files", "-coz", "--exclude-standard", "--"}, patterns...)...)
 	found := false
-	for path := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
+	for path := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == 0 }) {
 		text, err := os.ReadFile(filepath.Join("..", path))
 		if errors.Is(err, fs.ErrNotExist) { // deleted and not yet committed
 			continue
