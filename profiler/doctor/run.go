@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/assaylab/assay/internal/caps"
+)
+
+// LoadResult is how the load of one of Assay's own eBPF objects went.
+type LoadResult struct {
+	Name string
+	Err  error // nil when it loaded
+	// Modes are those that need the object; none given means all.
+	Modes []string
+}
+
+func (l LoadResult) modes() []string {
+	if len(l.Modes) == 0 {
+		return modes
+	}
+	return l.Modes
+}
+
+// Options say how Run works. The zero value checks everything but the load of
+// Assay's own objects.
+type Options struct {
+	// LoadObjects loads and unloads Assay's own objects. Nil leaves this out.
+	LoadObjects func() []LoadResult
+}
+
+// row is a check that waits to be made.
+type row struct {
+	group, name string
+	need        Need
+	costs       string   // what it costs to be without
+	wants       caps.Cap // the capability whose lack explains a refusal; 0 for none
+	fix         string   // what mends it where that capability is there
+	look        func(*host) finding
+}
+
+// finding is what a look at the machine yields.
+type finding struct {
+	status Status
+	found  string
+	fix    string
+}
+
+func (r row) check(h *host) Check {
+	f := r.look(h)
+	c := Check{Group: r.group, Name: r.name, Need: r.need, Status: f.status, Found: oneLine(f.found), Costs: r.costs}
+	if f.status != OK && r.need != Unused {
+		c.Fix = r.mends(h, f)
+	}
+	return c
+}
+
+// mends picks the remedy: the finding's own, then the capability that lacks,
+// then what else can be done.
+func (r row) mends(h *host, f finding) string {
+	switch {
+	case f.fix != "":
+		return f.fix
+	case r.wants != 0 && !h.effective.Has(r.wants):
+		return h.grant(r.wants)
+	}
+	return r.fix
+}
+
+// rows is the table of all checks, in the order in which they are told.
+func rows() []row {
+	return slices.Concat(
+		kernelRows, capabilityRows(), settingRows(), eventRows, programRows(), mapRows(), reachRows, placeRows)
+}
+
+// Run makes all checks. That takes well under a second and leaves nothing
+// behind. An error means that not even the ground of the checks could be
+// found, or that ctx ended; whatever a check runs into is in its Found.
+func Run(ctx context.Context, opts Options) (*Report, error) {
+	h, err := thisHost()
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Kernel: h.release, Arch: h.machine, UID: h.uid, Capabilities: []string{}}
+	for _, c := range h.effective.Caps() {
+		r.Capabilities = append(r.Capabilities, c.String())
+	}
+	for _, row := range rows() {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("doctor: %w", err)
+		}
+		r.Checks = append(r.Checks, row.check(h))
+	}
+	var loads []LoadResult
+	if opts.LoadObjects != nil {
+		loads = opts.LoadObjects()
+	}
+	for _, l := range loads {
+		r.Checks = append(r.Checks, l.check())
+	}
+	r.Foretold = Predict(h.effective, h.env())
+	r.conclude(loads)
+	return r, nil
+}
+
+func (l LoadResult) check() Check {
+	return row{
+		group: "objects", name: l.Name, need: Core,
+		costs: "no recording in the modes that need the object " + l.Name,
+		fix:   "mend what the checks above show as missing",
+		look:  func(*host) finding { return tried("loads", l.Err) },
+	}.check(nil)
+}
