@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package symbolize
+
+import (
+	"strings"
+
+	"github.com/ianlancetaylor/demangle"
+)
+
+const (
+	maxSymbol   = 4096 // bytes of a symbol's name that are read; C++ templates come near
+	maxDemangle = 12   // a demangled name has at most 1<<12 bytes
+)
+
+// demangleOptions leave out function parameters and template arguments: with them one function fills a screen, and shares of
+// a profile fall apart by instantiation. The mangled name, kept as SystemName, still tells these apart.
+var demangleOptions = []demangle.Option{demangle.NoParams, demangle.NoTemplateParams, demangle.MaxLength(maxDemangle)}
+
+// nativeFrame is the frame of a symbol that a C, C++ or Rust compiler may have mangled.
+func nativeFrame(symbol string) frame {
+	return frame{name: demangled(symbol), symbol: symbol}
+}
+
+// demangled is the readable form of a C++ or Rust symbol (v0, or legacy without its hash), and any other symbol itself. Names
+// come from hostile files and the demangler is large, so a panic in it leaves the symbol as it is.
+func demangled(symbol string) (name string) {
+	defer func() {
+		if recover() != nil {
+			name = symbol
+		}
+	}()
+	return demangle.Filter(symbol, demangleOptions...)
+}
+
+// preferName says whether, of two names for one address, the first is the one that people use: without a suffix that a
+// compiler or linker added (".part.0", "@@GLIBC_2.2"), with fewer leading underscores, shorter. The last resort is the order
+// of the alphabet, so that the choice doesn't depend on the order of a table.
+func preferName[S ~string | ~[]byte](a, b S) bool {
+	if x, y := suffixed(a), suffixed(b); x != y {
+		return y
+	}
+	if x, y := underscores(a), underscores(b); x != y {
+		return x < y
+	}
+	if len(a) != len(b) {
+		return len(a) < len(b)
+	}
+	return string(a) < string(b)
+}
+
+func suffixed[S ~string | ~[]byte](s S) bool {
+	for i := 1; i < len(s); i++ {
+		if s[i] == '.' || s[i] == '@' {
+			return true
+		}
+	}
+	return false
+}
+
+func underscores[S ~string | ~[]byte](s S) int {
+	n := 0
+	for n < len(s) && s[n] == '_' {
+		n++
+	}
+	return n
+}
+
+// withoutVersion drops the version that a linker puts behind a name in .symtab: "memcpy@@GLIBC_2.14".
+func withoutVersion(symbol string) string {
+	if i := strings.IndexByte(symbol, '@'); i > 0 {
+		return symbol[:i]
+	}
+	return symbol
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package symbolize
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/google/pprof/profile"
+)
+
+// Reason says why locations have no name. Its text is fit for people.
+type Reason string
+
+// The reasons. Detail of Unnamed says more where the comment has a colon.
+const (
+	NoSymbols      Reason = "no symbols (stripped)"
+	NotCovered     Reason = "not covered by a symbol"
+	NotInFile      Reason = "outside the segments of the file"
+	FileGone       Reason = "file gone"
+	FileReplaced   Reason = "file replaced (build ID differs)"
+	FileUnreadable Reason = "file unreadable" // the error of the open or read
+	InvalidELF     Reason = "ELF invalid"     // what is wrong, and where
+	NoPerfMap      Reason = "no perf map"
+	BadPerfMap     Reason = "perf map unreadable" // the error
+	KernelHidden   Reason = "kernel addresses hidden (kernel.kptr_restrict, or CAP_SYSLOG missing)"
+	KernelReplaced Reason = "another kernel (build ID differs)"
+	NoKallsyms     Reason = "kernel symbols unreadable" // the error
+	NoMapping      Reason = "address outside every mapping"
+)
+
+// Report says, for each mapping with locations, how many have names and why the others have none.
+type Report struct {
+	Mappings []MappingReport // in the order of the profile, locations without a mapping last
+}
+
+// MappingReport is about one mapping: Locations is Named plus the sum of Unnamed.
+type MappingReport struct {
+	Mapping   *profile.Mapping // nil for locations outside every mapping
+	Locations int
+	Named     int
+	Unnamed   []Unnamed
+}
+
+// Unnamed counts the locations of a mapping that one reason left without a name.
+type Unnamed struct {
+	Reason    Reason
+	Detail    string
+	Locations int
+}
+
+// String is the reason with its detail.
+func (u Unnamed) String() string {
+	if u.Detail == "" {
+		return string(u.Reason)
+	}
+	return string(u.Reason) + ": " + u.Detail
+}
+
+// Named is the number of locations with names in all mappings.
+func (r *Report) Named() int {
+	n := 0
+	for _, m := range r.Mappings {
+		n += m.Named
+	}
+	return n
+}
+
+// Unnamed adds up the reasons of all mappings, without their details, most locations first.
+func (r *Report) Unnamed() []Unnamed {
+	sums := make(map[Reason]int)
+	for _, m := range r.Mappings {
+		for _, u := range m.Unnamed {
+			sums[u.Reason] += u.Locations
+		}
+	}
+	var all []Unnamed
+	for why, n := range sums {
+		all = append(all, Unnamed{Reason: why, Locations: n})
+	}
+	slices.SortFunc(all, func(a, b Unnamed) int {
+		return cmp.Or(b.Locations-a.Locations, cmp.Compare(a.Reason, b.Reason))
+	})
+	return all
+}
