@@ -27,9 +27,9 @@ func wait(until time.Time) (map[string]report.Span, error) {
 			wait func(time.Duration) error
 			mean time.Duration
 		}{
-			{"main.nanosleep", nanosleep, 10 * time.Millisecond},
-			{"main.futex", futex, 6 * time.Millisecond},
-			{"main.(*bell).pipe", bell.pipe, 4 * time.Millisecond},
+			{"main.nanosleep", nanosleep, 50 * time.Millisecond},
+			{"main.futex", futex, 30 * time.Millisecond},
+			{"main.(*bell).pipe", bell.pipe, 20 * time.Millisecond},
 		} {
 			took, err := offCPU(func() error { return part.wait(vary(part.mean)) })
 			if err != nil {
@@ -43,34 +43,31 @@ func wait(until time.Time) (map[string]report.Span, error) {
 }
 
 // offCPU returns how long f was off the CPU: at most all of its time, at least that without what this thread ran or stood in the run
-// queue between two readings around it.
+// queue between readings around it. The CPU clock is read next to f, so that the slower reading of the queue isn't part of the span.
 func offCPU(f func() error) (report.Span, error) {
-	before, err := busy()
-	if err != nil {
-		return report.Span{}, err
-	}
+	queuedBefore, queueErr := queued()
+	ranBefore, clockErr := cpuClock()
 	begin := time.Now()
-	if err := f(); err != nil {
-		return report.Span{}, err
-	}
+	err := f()
 	took := time.Since(begin)
-	after, err := busy()
-	return report.Span{Least: took - (after - before), Most: took}, err
+	ranAfter, clockErr2 := cpuClock()
+	queuedAfter, queueErr2 := queued()
+	busy := ranAfter - ranBefore + queuedAfter - queuedBefore
+	return report.Span{Least: took - busy, Most: took}, errors.Join(err, queueErr, queueErr2, clockErr, clockErr2)
 }
 
-// busy returns how long this thread has run or stood in the run queue. The queue's part comes from schedstat, which is exact for a thread
-// that runs; the CPU's part there would lack the time since the last tick.
-func busy() (time.Duration, error) {
+// queued returns how long this thread has stood in the run queue: the second number of schedstat, which is exact for a thread that runs.
+// (The first, its CPU time, lacks what ran since the last tick.)
+func queued() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/thread-self/schedstat")
 	if err != nil {
 		return 0, err
 	}
-	var ran, queued, slices int64
-	if _, err := fmt.Sscan(string(text), &ran, &queued, &slices); err != nil {
+	var ran, queued int64
+	if _, err := fmt.Sscan(string(text), &ran, &queued); err != nil {
 		return 0, fmt.Errorf("schedstat %q: %w", text, err)
 	}
-	cpu, err := cpuClock()
-	return cpu + time.Duration(queued), err
+	return time.Duration(queued), nil
 }
 
 //go:noinline
