@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// Kernel is a set of loaded programs with their maps. Its methods may be called
+// by one goroutine at a time, but for [Kernel.ReadRing], which has its own.
+type Kernel struct {
+	config Config
+	facts  kernelFacts
+	maps   map[string]*ebpf.Map
+	progs  map[string]*ebpf.Program
+	links  []io.Closer
+	ring   *ringbuf.Reader
+	tables [2]*ebpf.Map
+	active int
+	blind  bool // sweeps can't read user memory
+}
+
+// family is one object and the programs of it that a configuration needs.
+type family struct {
+	load     func() (*ebpf.CollectionSpec, error)
+	programs []string
+}
+
+func (c *Config) families() []family {
+	sweep := family{LoadSweep, nil}
+	var all []family
+	if c.CPU {
+		all = append(all, family{LoadSample, []string{"assay_sample"}})
+		sweep.programs = append(sweep.programs, "assay_sum", "assay_free")
+	}
+	if c.PIDs && !c.CPU {
+		sweep.programs = append(sweep.programs, "assay_free")
+	}
+	if c.PIDs {
+		sweep.programs = append(sweep.programs, "assay_fork")
+	}
+	if c.OffCPU {
+		all = append(all, family{LoadSwitch, []string{"assay_switch", "assay_waking"}})
+		sweep.programs = append(sweep.programs, "assay_open", "assay_close")
+	}
+	return append(all, sweep)
+}
+
+// Load loads what config asks for. Nothing is attached yet. It needs CAP_BPF and CAP_PERFMON.
+func Load(config Config) (k *Kernel, err error) {
+	types, err := btf.LoadKernelSpec()
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) {
+		return nil, errNoBTF
+	} else if err != nil {
+		return nil, fmt.Errorf("kernel types: %w", err)
+	}
+	facts, err := readKernelFacts(types)
+	if err != nil {
+		return nil, err
+	}
+	k = &Kernel{config: config, facts: facts, maps: map[string]*ebpf.Map{}, progs: map[string]*ebpf.Program{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.Close())
+			k = nil
+		}
+	}()
+	constants := config.constants(facts)
+	for _, f := range config.families() {
+		if err := k.loadFamily(f, constants, types); err != nil {
+			return nil, err
+		}
+	}
+	k.tables = [2]*ebpf.Map{k.maps["counts_a"], k.maps["counts_b"]}
+	k.ring, err = ringbuf.NewReader(k.maps["records"])
+	if err != nil {
+		return nil, fmt.Errorf("ring buffer: %w", err)
+	}
+	return k, nil
+}
+
+// loadFamily loads one object; maps that an earlier one made are used again.
+func (k *Kernel) loadFamily(f family, constants map[string]any, types *btf.Spec) error {
+	coll, err := k.newCollection(f, constants, types)
+	if errors.Is(err, ebpf.ErrNotSupported) || isVerifierError(err) {
+		blind, changed := blindSweeps(f)
+		if !changed {
+			return plainLoadError(err)
+		}
+		k.blind = true
+		if coll, err = k.newCollection(blind, constants, types); err != nil {
+			return plainLoadError(err)
+		}
+	} else if err != nil {
+		return plainLoadError(err)
+	}
+	for name, m := range coll.Maps {
+		if _, ok := k.maps[name]; !ok {
+			k.maps[name] = m
+			delete(coll.Maps, name)
+		}
+	}
+	for name, p := range coll.Programs {
+		k.progs[name] = p
+		delete(coll.Programs, name)
+	}
+	coll.Close()
+	return nil
+}
+
+func (k *Kernel) newCollection(f family, constants map[string]any, types *btf.Spec) (*ebpf.Collection, error) {
+	spec, err := f.load()
+	if err != nil {
+		return nil, fmt.Errorf("eBPF object: %w", err)
+	}
+	if err := set(spec, constants); err != nil {
+		return nil, err
+	}
+	wanted := map[string]bool{}
+	for _, name := range f.programs {
+		wanted[name] = true
+	}
+	for name := range spec.Programs {
+		if !wanted[name] {
+			delete(spec.Programs, name)
+		}
+	}
+	shared := map[string]*ebpf.Map{}
+	for name := range spec.Maps {
+		if m, ok := k.maps[name]; ok {
+			shared[name] = m
+		}
+	}
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Programs:        ebpf.ProgramOptions{KernelTypes: types},
+		MapReplacements: shared,
+	})
+}
+
+// blindSweeps names the programs of f that do without reading user memory.
+func blindSweeps(f family) (family, bool) {
+	out, changed := family{f.load, nil}, false
+	for _, name := range f.programs {
+		if name == "assay_open" || name == "assay_close" {
+			name, changed = name+"_blind", true
+		}
+		out.programs = append(out.programs, name)
+	}
+	return out, changed
+}
+
+func isVerifierError(err error) bool {
+	var v *ebpf.VerifierError
+	return errors.As(err, &v)
+}
+
+func plainLoadError(err error) error {
+	if errors.Is(err, os.ErrPermission) && !isVerifierError(err) {
+		return fmt.Errorf("the kernel refuses eBPF: run as root, or with CAP_BPF and CAP_PERFMON (`assay doctor` says which is missing): %w", err)
+	}
+	return err
+}
+
+// Attach attaches the programs that hang on tracepoints. CPU sampling is attached by the
+// owner of the perf events, with [Kernel.SampleProgram].
+func (k *Kernel) Attach() error {
+	for _, name := range []string{"assay_free", "assay_fork", "assay_waking", "assay_switch"} {
+		p, ok := k.progs[name]
+		if !ok || name == "assay_waking" && k.facts.rqClock && !k.config.Wakers {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: p})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", name, err)
+		}
+		k.links = append(k.links, l)
+	}
+	return nil
+}
+
+// Blind says that threads which wait since before the window have no user stack:
+// this kernel's iterators can't read user memory (before 6.1).
+func (k *Kernel) Blind() bool { return k.blind }
+
+// SampleProgram is the program to set on each perf event.
+func (k *Kernel) SampleProgram() *ebpf.Program { return k.progs["assay_sample"] }
+
+// AddTarget adds a process to what is recorded; its children too, if asked.
+func (k *Kernel) AddTarget(pid int, children bool) error {
+	var with uint32
+	if children {
+		with = 1
+	}
+	if err := k.maps["targets"].Put(uint32(pid), with); err != nil {
+		return fmt.Errorf("target %d: %w", pid, err)
+	}
+	return nil
+}
+
+// ReadRing hands the records that are waiting, and those that come until the deadline, to h.
+func (k *Kernel) ReadRing(deadline time.Time, h Handler) error {
+	k.ring.SetDeadline(deadline)
+	var rec ringbuf.Record
+	for {
+		err := k.ring.ReadInto(&rec)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrFlushed), errors.Is(err, ringbuf.ErrClosed):
+			return nil
+		case err != nil:
+			return fmt.Errorf("ring buffer: %w", err)
+		}
+		if _, err := parse(rec.RawSample, h); err != nil {
+			return fmt.Errorf("ring buffer: %w", err)
+		}
+	}
+}
+
+// Wake ends a [Kernel.ReadRing] that waits.
+func (k *Kernel) Wake() error { return k.ring.Flush() }
+
+// Sweep stages.
+const (
+	SweepOpen  = "assay_open"  // after [Kernel.OpenWindow]
+	SweepClose = "assay_close" // after [Kernel.CloseWindow]
+	SweepSum   = "assay_sum"   // see [Kernel.CPUTime]
+)
+
+// Sweep runs a program over all threads and hands its records to h.
+func (k *Kernel) Sweep(stage string, h Handler) error {
+	p := k.progs[stage]
+	if k.blind && stage != SweepSum {
+		p = k.progs[stage+"_blind"]
+	}
+	it, err := link.AttachIter(link.IterOptions{Program: p})
+	if err != nil {
+		return fmt.Errorf("sweep over threads: %w", err)
+	}
+	err = readRecords(it, h)
+	return errors.Join(err, it.Close())
+}
+
+func readRecords(it *link.Iter, h Handler) error {
+	f, err := it.Open()
+	if err != nil {
+		return fmt.Errorf("sweep over threads: %w", err)
+	}
+	r := bufio.NewReaderSize(f, 64<<10)
+	for {
+		b, err := r.Peek(recordBound)
+		if len(b) == 0 {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return errors.Join(err, f.Close())
+		}
+		n, err := parse(b, h)
+		if err == nil {
+			_, err = r.Discard(n)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("sweep over threads: %w", err), f.Close())
+		}
+	}
+}
+
+// recordBound is the length of the longest record.
+const recordBound = stackHeader + 8*MaxFrames
+
+// Close detaches and frees everything.
+func (k *Kernel) Close() error {
+	var errs []error
+	for _, l := range k.links {
+		errs = append(errs, l.Close())
+	}
+	k.links = nil
+	if k.ring != nil {
+		errs = append(errs, k.ring.Close())
+	}
+	for _, p := range k.progs {
+		errs = append(errs, p.Close())
+	}
+	for _, m := range k.maps {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The maps that all program families share. Each family is an object of its
+ * own; user space makes the maps once and hands them to each object.
+ */
+#ifndef ASSAY_MAPS_BPF_H
+#define ASSAY_MAPS_BPF_H
+
+#include "headers/kernel.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include "types.h"
+
+#define COUNTS_ENTRIES 16384
+#define SEEN_SLOTS 65536
+#define RING_BYTES (1 << 20)
+
+/* The table of counts. Two take turns behind counts_active: user space puts
+ * the empty one in, and the kernel's update of the outer map returns only when
+ * no program holds the old one any more, so it is then read at rest. */
+struct counts_table {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, COUNTS_ENTRIES);
+	__type(key, struct count_key);
+	__type(value, struct count_value);
+} counts_a SEC(".maps"), counts_b SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct counts_table);
+} counts_active SEC(".maps") = { .values = { &counts_a } };
+
+/* New entries in the active table; reset by user space when it swaps. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts_fill SEC(".maps");
+
+/* Which stacks user space has: the slot of a stack holds its hash. A stack that
+ * another has pushed out is only sent once more, so nothing is ever lost here and the
+ * map needs no lock, no eviction and no allocation. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SEEN_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} seen SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counters);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COST_MAX);
+	__type(key, __u32);
+	__type(value, struct cost);
+} costs SEC(".maps");
+
+/* Processes to record, by thread group ID; the value says whether their children are, too. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets SEC(".maps");
+
+static __always_inline struct counters *get_counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&events, &zero);
+}
+
+#define COUNT(c, field)        \
+	do {                   \
+		if (c)         \
+			(c)->field++; \
+	} while (0)
+
+#endif

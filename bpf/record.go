@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// Record types (enum record_type).
+const (
+	recStack = 1 + iota
+	recCount
+	recThread
+	recFlush
+)
+
+// Stack is a stack not seen before: its frames, leaf first.
+type Stack struct {
+	ID     uint64
+	Tgid   uint32
+	End    StackEnd
+	Frames []uint64
+}
+
+// Count is one line of the table of counts.
+type Count struct {
+	Key   CountKey
+	Value CountValue
+}
+
+// Thread is the account of a thread: its time from Begin to End (nanoseconds of the scheduler's clock).
+type Thread struct {
+	Tgid, Tid  uint32
+	Comm       string
+	Begin, End uint64
+	Whole      bool // seen for the whole window
+	Exited     bool
+	Time       ThreadTime
+}
+
+// Handler takes the records that cross from the kernel.
+type Handler interface {
+	Stack(Stack)
+	Count(Count)
+	Thread(Thread)
+	Flush() // the table of counts is half full
+}
+
+var errShort = errors.New("record is cut short")
+
+const (
+	headerBytes = 8
+	stackHeader = headerBytes + 16
+	countBytes  = int(headerBytes + unsafe.Sizeof(CountKey{}) + unsafe.Sizeof(CountValue{}))
+	threadBytes = int(unsafe.Sizeof(SweepThreadRecord{}))
+)
+
+// parse hands the first record of b to h and returns its length in bytes.
+func parse(b []byte, h Handler) (int, error) {
+	if len(b) < headerBytes {
+		return 0, errShort
+	}
+	switch typ := binary.NativeEndian.Uint32(b); typ {
+	case recStack:
+		return parseStack(b, h)
+	case recCount:
+		if len(b) < countBytes {
+			return 0, errShort
+		}
+		h.Count(Count{
+			Key:   view[CountKey](b[headerBytes:]),
+			Value: view[CountValue](b[headerBytes+int(unsafe.Sizeof(CountKey{})):]),
+		})
+		return countBytes, nil
+	case recThread:
+		if len(b) < threadBytes {
+			return 0, errShort
+		}
+		h.Thread(threadOf(view[SweepThreadRecord](b)))
+		return threadBytes, nil
+	case recFlush:
+		h.Flush()
+		return headerBytes, nil
+	default:
+		return 0, fmt.Errorf("record of unknown type %d", typ)
+	}
+}
+
+func parseStack(b []byte, h Handler) (int, error) {
+	n := int(binary.NativeEndian.Uint32(b[4:]))
+	end := stackHeader + 8*n
+	if n > MaxFrames || len(b) < end {
+		return 0, errShort
+	}
+	s := Stack{
+		ID:     binary.NativeEndian.Uint64(b[8:]),
+		Tgid:   binary.NativeEndian.Uint32(b[16:]),
+		End:    StackEnd(binary.NativeEndian.Uint32(b[20:])),
+		Frames: make([]uint64, n),
+	}
+	for i := range s.Frames {
+		s.Frames[i] = binary.NativeEndian.Uint64(b[stackHeader+8*i:])
+	}
+	h.Stack(s)
+	return end, nil
+}
+
+func threadOf(r SweepThreadRecord) Thread {
+	return Thread{
+		Tgid: r.Tgid, Tid: r.Tid, Comm: CommString(r.Comm),
+		Begin: r.BeginNs, End: r.EndNs, Whole: r.Whole != 0, Exited: r.Exited != 0,
+		Time: r.Time,
+	}
+}
+
+// view copies a T from the begin of b, which is long enough.
+func view[T any](b []byte) T {
+	var v T
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), b)
+	return v
+}
+
+// CommString is the text of a comm field, up to its first NUL.
+func CommString(c [16]uint8) string {
+	for i, b := range c {
+		if b == 0 {
+			return string(c[:i])
+		}
+	}
+	return string(c[:])
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Stacks by their hash, sent to user space once, and the counts kept for them. */
+#ifndef ASSAY_STACK_BPF_H
+#define ASSAY_STACK_BPF_H
+
+#include "maps.bpf.h"
+
+/* Random for each recording, so that no program can prepare two stacks that collide. */
+const volatile __u64 hash_seed = 0x9e3779b97f4a7c15;
+
+#define WINDOW_BYTES 1024  /* of a user stack, read at once */
+#define KWINDOW_BYTES 2048 /* of a kernel stack */
+
+/* Room for the two halves of one stack and for what goes into the tables: too
+ * big for the 512 bytes of a BPF stack. One for each program family and CPU. */
+struct scratch {
+	struct stack_record user;
+	struct stack_record kernel;
+	struct count_record count;
+	struct thread_record thread;
+	__u64 window[KWINDOW_BYTES / 8];
+};
+
+static __always_inline __u64 mix(__u64 h, __u64 word)
+{
+	h = (h ^ word) * 0xff51afd7ed558ccdULL;
+	return h ^ h >> 32;
+}
+
+static __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
+{
+	__u64 h = hash_seed;
+
+	if (!rec)
+		return 0;
+	for (int i = 0; i < MAX_FRAMES; i++) {
+		if (i >= n)
+			break;
+		h = mix(h, rec->frames[i]);
+	}
+	return h;
+}
+
+/* Wake the reader only when much is waiting: it looks at the ring often enough by itself. */
+static __always_inline __u64 wake_flags(void)
+{
+	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
+		return BPF_RB_FORCE_WAKEUP;
+	return BPF_RB_NO_WAKEUP;
+}
+
+/* The name of a stack, in both rings and files. */
+static __always_inline __u64 stack_id(__u64 hash, __u32 n, __u32 end)
+{
+	return mix(hash, end | (__u64)n << 8);
+}
+
+static __always_inline bool was_sent(__u64 id)
+{
+	__u32 i = id & (SEEN_SLOTS - 1);
+	__u64 *slot = bpf_map_lookup_elem(&seen, &i);
+
+	return slot && *slot == id;
+}
+
+/* Names the stack of n frames in rec, and sends it unless user space has it. */
+static __always_inline __u64 publish(struct stack_record *rec, __u32 n, __u64 hash, __u32 end,
+				     __u32 tgid, struct counters *c)
+{
+	__u64 id = stack_id(hash, n, end);
+	__u32 i = id & (SEEN_SLOTS - 1);
+	__u64 *slot = bpf_map_lookup_elem(&seen, &i);
+
+	if (!slot || *slot == id)
+		return id;
+	if (n > MAX_FRAMES)
+		n = MAX_FRAMES;
+	rec->h.type = REC_STACK;
+	rec->h.n = n;
+	rec->id = id;
+	rec->tgid = tgid;
+	rec->end = end;
+	if (bpf_ringbuf_output(&records, rec,
+			       __builtin_offsetof(struct stack_record, frames) + n * sizeof(__u64),
+			       wake_flags())) {
+		COUNT(c, ring_full_stacks);
+		return id;
+	}
+	COUNT(c, stacks_sent);
+	*slot = id;
+	return id;
+}
+
+/* A kernel stack that a helper has put into s, bytes long. */
+static __always_inline __u64 publish_kernel(struct scratch *s, long bytes, __u32 tgid,
+					    struct counters *c)
+{
+	__u32 n = bytes / sizeof(__u64);
+
+	if (bytes <= 0) {
+		if (bytes < 0)
+			s->count.key.flags |= KEY_KERNEL_ERROR;
+		return 0;
+	}
+	return publish(&s->kernel, n, hash_frames(&s->kernel, n),
+		       n >= MAX_FRAMES ? STACK_KERNEL_CUT : STACK_KERNEL, tgid, c);
+}
+
+#if defined(__TARGET_ARCH_arm64)
+#define STRIP_PAC(a) ((a) & 0x0000ffffffffffffULL) /* pointer authentication code */
+#else
+#define STRIP_PAC(a) (a)
+#endif
+
+/* Walks the user stack of the current thread along its frame pointers. Our own
+ * walk, for two reasons: it knows how a stack ended, and it reads the top of the
+ * stack with one copy, where the kernel's helper opens user memory for each word. */
+static __always_inline __u64 walk_user(struct scratch *s, struct pt_regs *regs, __u32 tgid,
+				       struct counters *c)
+{
+	__u64 sp = REGS_SP(regs), fp = REGS_FP(regs), hash;
+	bool windowed = !bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)sp);
+	__u32 end = STACK_USER_CUT, n = 1;
+
+	s->user.frames[0] = REGS_IP(regs);
+	hash = mix(hash_seed, s->user.frames[0]);
+	for (int i = 1; i < MAX_FRAMES; i++) {
+		__u64 at = fp - sp, frame[2];
+
+		if (!fp) {
+			end = STACK_USER_WHOLE;
+			break;
+		}
+		if (windowed && at <= WINDOW_BYTES - 16) {
+			frame[0] = s->window[at / 8];
+			frame[1] = s->window[at / 8 + 1];
+		} else if (bpf_probe_read_user(frame, sizeof(frame), (void *)fp)) {
+			end = STACK_USER_BROKEN;
+			break;
+		}
+		if (fp & 7 || frame[0] == fp) {
+			end = STACK_USER_BROKEN;
+			break;
+		}
+		if (!frame[1]) {
+			end = STACK_USER_WHOLE;
+			break;
+		}
+		fp = frame[0];
+		frame[1] = STRIP_PAC(frame[1]);
+		s->user.frames[i] = frame[1];
+		hash = mix(hash, frame[1]);
+		n++;
+	}
+	return publish(&s->user, n, hash, end, tgid, c);
+}
+
+/* The user stack of the current thread; ctx is that of the program. */
+static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct task_struct *task,
+					__u32 tgid, struct counters *c)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	long bytes;
+	__u32 n;
+
+	if (REGS_64BIT(regs))
+		return walk_user(s, regs, tgid, c);
+	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
+	if (bytes <= 0)
+		return 0;
+	n = bytes / sizeof(__u64);
+	return publish(&s->user, n, hash_frames(&s->user, n), STACK_USER_32BIT, tgid, c);
+}
+
+static __always_inline void ask_for_flush(void)
+{
+	struct record_header flush = { .type = REC_FLUSH };
+
+	bpf_ringbuf_output(&records, &flush, sizeof(flush), BPF_RB_FORCE_WAKEUP);
+}
+
+/* The table is full: the count travels alone, or is counted as lost, with its time. */
+static __always_inline void count_alone(struct count_record *rec, struct counters *c)
+{
+	rec->h.type = REC_COUNT;
+	rec->h.n = 0;
+	if (!bpf_ringbuf_output(&records, rec, sizeof(*rec), BPF_RB_FORCE_WAKEUP)) {
+		COUNT(c, counts_in_ring);
+		return;
+	}
+	if (c) {
+		c->lost_counts += rec->value.weight;
+		c->lost_counts_ns += rec->value.ns + rec->value.runq_ns;
+	}
+}
+
+/* Adds rec to the active table. */
+static __always_inline void count(struct count_record *rec, struct counters *c)
+{
+	struct count_value *v;
+	__u32 zero = 0;
+	void *table = bpf_map_lookup_elem(&counts_active, &zero);
+	__u64 *fill;
+
+	if (!table)
+		return;
+	v = bpf_map_lookup_elem(table, &rec->key);
+	if (!v) {
+		rec->value.first_ns = bpf_ktime_get_ns();
+		if (!bpf_map_update_elem(table, &rec->key, &rec->value, BPF_NOEXIST)) {
+			fill = bpf_map_lookup_elem(&counts_fill, &zero);
+			if (fill && __sync_fetch_and_add(fill, 1) == COUNTS_ENTRIES / 2)
+				ask_for_flush();
+			return;
+		}
+		/* Full, or another CPU was first. */
+		v = bpf_map_lookup_elem(table, &rec->key);
+		if (!v) {
+			count_alone(rec, c);
+			return;
+		}
+	}
+	__sync_fetch_and_add(&v->count, rec->value.count);
+	__sync_fetch_and_add(&v->weight, rec->value.weight);
+	__sync_fetch_and_add(&v->ns, rec->value.ns);
+	__sync_fetch_and_add(&v->runq_ns, rec->value.runq_ns);
+}
+
+#endif

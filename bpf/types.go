@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+// The shared structs of types.h, as bpf2go reads them from the objects.
+type (
+	CountKey   = SweepCountKey
+	CountValue = SweepCountValue
+	ThreadTime = SweepThreadTime
+	Counters   = SweepCounters
+)
+
+// Kinds of counts (enum kind).
+const (
+	KindCPU uint8 = iota
+	KindBlocked
+	KindSampled
+	KindPreempted
+	KindPreemptedSampled
+)
+
+// Thread states (enum thread_state): why a thread left its CPU.
+const (
+	StateRunnable uint8 = iota
+	StateInterruptible
+	StateUninterruptible
+	StateStopped
+	StateIdle
+	StateDead
+)
+
+// StateName returns the name of a thread state as it stands in labels.
+func StateName(state uint8) string {
+	names := [...]string{"runnable", "interruptible", "uninterruptible", "stopped", "idle", "dead"}
+	if int(state) < len(names) {
+		return names[state]
+	}
+	return "unknown"
+}
+
+// Flags of a count's key.
+const (
+	KeyNoUserStack  uint16 = 1 << iota // the thread has a user side, but its stack was not taken
+	KeyKernelThread                    // there is no user side
+	KeyInKernel                        // CPU sample taken in kernel mode
+	KeyKernelError                     // the walk of the kernel stack returned an error
+	KeyLateStack                       // the user stack was taken by a sweep
+)
+
+// StackEnd says what a stack is and how its walk ended.
+type StackEnd uint32
+
+// The ends of stacks (enum stack_end).
+const (
+	KernelStack StackEnd = iota
+	KernelCut
+	UserWhole
+	UserCut
+	UserBroken
+	User32Bit
+)
+
+// MaxFrames is the depth at which each half of a stack is cut.
+const MaxFrames = 127
+
+// NoCPU and NoSyscall are the values of a key's Cpu and Syscall that mean none.
+const (
+	NoCPU     = ^uint32(0)
+	NoSyscall = int32(-1)
+)
