@@ -100,20 +100,19 @@ func newGraphs(p *profile.Profile, opts FlameGraphOptions) graphs {
 	if err != nil {
 		first = -1 // no types, no graphs
 	}
-	table := &frameTable{numbers: map[frame]int64{}}
+	table := newFrameTable()
 	g := graphs{Types: []graph{}}
 	for i, t := range p.SampleType {
-		tree := newTree(p, i)
+		tree := newTree(p, i, minShare)
 		if tree.value == 0 {
 			continue
 		}
 		if i == first {
 			g.First = len(g.Types)
 		}
-		least := tree.threshold(minShare)
 		g.Types = append(g.Types, graph{
 			Name: printable(t.Type), Unit: printable(t.Unit), Scale: nanosecondsIn[t.Unit],
-			Total: tree.value, MinShare: float64(least) / float64(tree.value), Nodes: tree.flatten(nil, frame{"all", thread}, least, table),
+			Total: tree.value, MinShare: float64(tree.least) / float64(tree.value), Nodes: tree.flatten(table),
 		})
 	}
 	kinds := make([]byte, len(table.frames))

@@ -135,13 +135,13 @@ func TestTreeIsBounded(t *testing.T) {
 		t.Errorf("last frame is %s", last)
 	}
 
-	wide := &node{value: 2 * maxNodes * 10}
+	b = newBuilder("cpu/nanoseconds")
 	for i := range 2 * maxNodes {
-		wide.callee(frame{name: fmt.Sprint(i)}).value = int64(10 + i%2)
+		b.add(fmt.Sprint("comm", i), 0, []string{"main"}, int64(1000+i))
 	}
-	table := &frameTable{numbers: map[frame]int64{}}
-	if n := len(wide.flatten(nil, frame{}, wide.threshold(defaultMinShare/1e6), table)) / 3; n > maxNodes+2 {
-		t.Errorf("%d nodes of a wide tree, want at most %d", n, maxNodes)
+	g = newGraphs(b.p, FlameGraphOptions{MinShare: 1e-12})
+	if n := len(g.Types[0].Nodes) / 3; n > maxNodes+2 || n < maxNodes {
+		t.Errorf("%d nodes of a wide tree, want %d", n, maxNodes)
 	}
 }
 
