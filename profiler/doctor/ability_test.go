@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // account is what a child with changed capabilities tells.
 type account struct {
-	Capabilities caps.Set
+	Capabilities caps.Set // as the kernel tells them
 	Dumpable     int
 	Predicted    Abilities
 	Observed     Abilities
@@ -59,7 +59,11 @@ func giveAccount(w io.Writer, otherPID string) error {
 	if err != nil {
 		return err
 	}
-	a := account{Capabilities: h.effective, Predicted: Predict(h.effective, h.env()), Observed: Observe(own.Process.Pid, other)}
+	effective, err := caps.Effective()
+	if err != nil {
+		return err
+	}
+	a := account{Capabilities: effective, Predicted: Predict(effective, h.env()), Observed: Observe(own.Process.Pid, other)}
 	if a.Dumpable, err = unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}

@@ -50,10 +50,11 @@ func attachIter(p *ebpf.Program) error {
 // havePMU says whether perf events can be kprobes or uprobes. Without this the
 // library would turn to tracefs and report on that.
 func havePMU(kind string) error {
-	if _, err := os.Stat("/sys/bus/event_source/devices/" + kind); err != nil {
-		return fmt.Errorf("this kernel has no %ss: %w", kind, err)
+	_, err := os.Stat("/sys/bus/event_source/devices/" + kind)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("this kernel has no %ss", kind)
 	}
-	return nil
+	return err
 }
 
 func attachKprobe(p *ebpf.Program) error {

@@ -25,8 +25,8 @@ var powers = []power{
 	{caps.DACReadSearch, caps.DACOverride, Adds, "programs whose files only their owner may read keep bare addresses"},
 	{caps.CheckpointRestore, caps.SysAdmin, Adds, "libraries that were deleted or replaced keep bare addresses"},
 	{caps.Syslog, 0, Adds, "kernel frames keep bare addresses while the kernel hides its own"},
-	{caps.IPCLock, 0, Adds, "event buffers are held to perf_event_mlock_kb a CPU, so bursts of new processes can be lost"},
-	{caps.SysAdmin, 0, Adds, "the cost of our eBPF programs is estimated without the kernel's own meter"},
+	{caps.IPCLock, 0, Unused, "nothing: event buffers fit into perf_event_mlock_kb"},
+	{caps.SysAdmin, 0, Unused, "nothing: Assay's programs time themselves, without the kernel's meter"},
 	{caps.SysResource, 0, Unused, "nothing from 5.11 on: before, locked memory bounded the size of eBPF maps"},
 }
 
@@ -44,7 +44,7 @@ func capabilityRows() []row {
 func (p power) look(h *host) finding {
 	switch {
 	case h.ownUserNamespace():
-		return finding{status: Missing, found: "what we have holds in our own user namespace only", fix: "run Assay outside of the user namespace"}
+		return finding{status: Missing, found: "what we have holds in our own user namespace only", fix: outside}
 	case h.effective.Has(p.cap):
 		return finding{status: OK, found: "effective"}
 	case p.standIn != 0 && h.effective.Has(p.standIn):
@@ -53,18 +53,33 @@ func (p power) look(h *host) finding {
 	return finding{status: Missing, found: "not effective", fix: h.grant(p.cap)}
 }
 
+// outside mends what a user namespace takes away.
+const outside = "run Assay outside of the user namespace"
+
 // grant tells how to come by a capability: a container or a service has to
 // leave it in the bounding set before anything else helps.
 func (h *host) grant(c caps.Cap) string {
 	short := strings.TrimPrefix(c.String(), "CAP_")
 	switch {
+	case h.ownUserNamespace():
+		return outside
 	case !h.bounding.Has(c):
 		return "the container or service leaves it out: docker run --cap-add " + short + ", CapabilityBoundingSet= of systemd"
-	case h.uid == 0 || c == caps.SysAdmin || c == caps.IPCLock:
-		return "sudo " + h.executable + " doctor"
+	case h.uid == 0:
+		return h.asRoot()
 	}
 	return "sudo setcap " + fileCapabilities() + " " + h.executable
 }
+
+// seeMore is how to look at what could not be looked at.
+func (h *host) seeMore() string {
+	if h.ownUserNamespace() {
+		return outside
+	}
+	return h.asRoot()
+}
+
+func (h *host) asRoot() string { return "sudo " + h.executable }
 
 // fileCapabilities is what setcap(8) wants to hear.
 func fileCapabilities() string {

@@ -22,6 +22,9 @@ func tried(found string, err error) finding {
 	return finding{status: OK, found: found}
 }
 
+// unknown is the finding of a look that failed.
+func unknown(err error) finding { return finding{status: Unknown, found: words(err)} }
+
 // words is an error on one line. Of a verifier's log the last line is kept,
 // which says why. The library's guess that RLIMIT_MEMLOCK is low is left out:
 // from 5.11 on, the limit has no say.

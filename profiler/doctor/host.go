@@ -22,7 +22,7 @@ type host struct {
 	release    string
 	machine    string
 	uid        int
-	effective  caps.Set
+	effective  caps.Set // those that count: none in a user namespace of our own
 	bounding   caps.Set
 	executable string
 }
@@ -45,14 +45,18 @@ func thisHost() (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &host{
+	h := &host{
 		release:    unix.ByteSliceToString(name.Release[:]),
 		machine:    unix.ByteSliceToString(name.Machine[:]),
 		uid:        os.Geteuid(),
 		effective:  effective,
 		bounding:   bounding,
 		executable: executable,
-	}, nil
+	}
+	if h.ownUserNamespace() {
+		h.effective = 0
+	}
+	return h, nil
 }
 
 func (h *host) path(p string) string { return filepath.Join(h.root, p) }

@@ -83,7 +83,7 @@ func lookJIT(h *host, compiled func() (uint32, error)) finding {
 	enabled, readErr := h.number("/proc/sys/net/core/bpf_jit_enable")
 	switch {
 	case readErr != nil:
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	case enabled == 0:
 		return finding{status: Degraded, found: "net.core.bpf_jit_enable is 0"}
 	}

@@ -34,7 +34,7 @@ func lookLockdown(h *host, detached func() (string, error), allowed func() error
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return judgeLockdown("confidentiality", "as bpf_probe_read_kernel is refused")
 	default:
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 }
 

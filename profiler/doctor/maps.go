@@ -9,7 +9,6 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
-	"golang.org/x/sys/unix"
 
 	"github.com/assaylab/assay/internal/caps"
 )
@@ -18,41 +17,44 @@ import (
 const (
 	nameHash        = "hash map"
 	nameArray       = "array map"
+	nameTables      = "map of maps"
 	nameRing        = "ring buffer"
 	nameTaskStorage = "task storage"
 )
 
+// mapTypes are the types that Assay's programs have maps of.
+var mapTypes = []struct {
+	name, costs string
+	kind        ebpf.MapType
+}{
+	{nameHash, "no recording", ebpf.Hash},
+	{nameArray, "no recording", ebpf.PerCPUArray},
+	{nameTables, "no recording", ebpf.ArrayOfMaps},
+	{nameRing, "no recording", ebpf.RingBuf},
+	{nameTaskStorage, "no offcpu mode", ebpf.TaskStorage},
+}
+
 func mapRows() []row {
-	number := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
-	list := []row{
-		mapRow(nameHash, "no recording", ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: 1}),
-		mapRow(nameArray, "no recording", ebpf.MapSpec{Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 4, MaxEntries: 1}),
-		mapRow(nameRing, "no recording", ebpf.MapSpec{Type: ebpf.RingBuf, MaxEntries: 1 << 16}),
-		mapRow(nameTaskStorage, "no offcpu mode", ebpf.MapSpec{
-			Type: ebpf.TaskStorage, KeySize: 4, ValueSize: 4, Flags: unix.BPF_F_NO_PREALLOC, Key: number, Value: number,
-		}),
+	var list []row
+	for _, m := range mapTypes {
+		list = append(list, row{
+			group: "maps and calls", name: m.name, need: Core, costs: m.costs, wants: caps.BPF, fix: refused,
+			look: func(*host) finding { return tried("made", features.HaveMapType(m.kind)) },
+		})
 	}
 	return append(list,
-		row{group: "maps and calls", name: "bpf_loop", need: Unused, costs: unneeded, look: func(*host) finding {
-			return tried("allowed in perf_event programs", features.HaveProgramHelper(ebpf.PerfEvent, asm.FnLoop))
-		}},
-		row{group: "maps and calls", name: "kfuncs", need: Unused, costs: unneeded, look: func(*host) finding {
-			return tried("a program that calls bpf_rcu_read_lock loads", callKfuncs())
-		}},
+		row{
+			group: "maps and calls", name: "bpf_loop", need: Adds, wants: caps.BPF, fix: "boot a kernel from 5.17 on",
+			costs: "offcpu mode walks stacks that it has seen before anew, so it slows switches down more",
+			look: func(*host) finding {
+				return tried("allowed in perf_event programs", features.HaveProgramHelper(ebpf.PerfEvent, asm.FnLoop))
+			},
+		},
+		row{
+			group: "maps and calls", name: "kfuncs", need: Unused, costs: unneeded,
+			look: func(*host) finding { return tried("a program that calls bpf_rcu_read_lock loads", callKfuncs()) },
+		},
 	)
-}
-
-func mapRow(name, costs string, spec ebpf.MapSpec) row {
-	return row{
-		group: "maps and calls", name: name, need: Core, costs: costs, wants: caps.BPF, fix: refused,
-		look: func(*host) finding { return tried(spec.Type.String()+" made", makeMap(spec)) },
-	}
-}
-
-func makeMap(spec ebpf.MapSpec) error {
-	spec.Name = "assay_doctor"
-	m, err := ebpf.NewMap(&spec)
-	return detach(m, err)
 }
 
 // callKfuncs loads a program that calls two functions of the kernel by their

@@ -30,7 +30,7 @@ var placeRows = []row{
 	{
 		group: "place", name: "user namespace", need: Core, look: lookUserNamespace,
 		costs: "the kernel ignores our capabilities: no recording",
-		fix:   "run Assay outside of the user namespace",
+		fix:   outside,
 	},
 	{
 		group: "place", name: "system call filter", need: Adds, look: func(*host) finding { return lookSeccomp(unix.PrctlRetInt, sampleCPU) },
@@ -51,7 +51,7 @@ var placeRows = []row{
 func lookCgroups(h *host) finding {
 	mounts, err := h.mounts()
 	if err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	return judgeCgroups(mounts)
 }
@@ -82,7 +82,7 @@ func judgeCgroups(mounts []mount) finding {
 func lookTracefs(h *host) finding {
 	mounts, err := h.mounts()
 	if err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	for _, m := range mounts {
 		if m.kind == "tracefs" {
@@ -96,7 +96,7 @@ func lookPIDNamespace(h *host) finding {
 	link, err := os.Readlink(h.path("/proc/self/ns/pid"))
 	switch {
 	case err != nil:
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	case link != initialPIDNamespace:
 		return finding{status: Degraded, found: "one of our own, " + link + h.containerHint()}
 	}
@@ -106,10 +106,10 @@ func lookPIDNamespace(h *host) finding {
 // containerHint names the traces that container engines leave.
 func (h *host) containerHint() string {
 	if _, err := os.Stat(h.path("/.dockerenv")); err == nil {
-		return " (a container of Docker)"
+		return " (a container of Docker, it seems)"
 	}
 	if _, err := os.Stat(h.path("/run/.containerenv")); err == nil {
-		return " (a container of Podman)"
+		return " (a container of Podman, it seems)"
 	}
 	return ""
 }
@@ -129,7 +129,7 @@ func lookSeccomp(prctl func(option int, arg2, arg3, arg4, arg5 uintptr) (int, er
 	case errors.Is(err, unix.EINVAL):
 		return finding{status: OK, found: "this kernel has none"}
 	case err != nil:
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	case mode == 0:
 		return finding{status: OK, found: "none"}
 	case sample() == nil:
@@ -150,11 +150,11 @@ const (
 func lookFiles(h *host, get getrlimit) finding {
 	var limit unix.Rlimit
 	if err := get(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	cpus, err := h.onlineCPUs()
 	if err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	want := uint64(filesPerCPU*len(cpus) + filesBeside)
 	found := fmt.Sprintf("%d may be open, %d are enough for %d CPUs", limit.Cur, want, len(cpus))
@@ -167,7 +167,7 @@ func lookFiles(h *host, get getrlimit) finding {
 func lookMemlock(get getrlimit) finding {
 	var limit unix.Rlimit
 	if err := get(unix.RLIMIT_MEMLOCK, &limit); err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	if limit.Cur == unix.RLIM_INFINITY {
 		return finding{status: OK, found: "unlimited"}

@@ -17,7 +17,8 @@ const (
 	namePerfEvent = "perf_event"
 	nameBTFSwitch = "tp_btf/sched_switch"
 	nameBTFWaking = "tp_btf/sched_waking"
-	nameRawSwitch = "raw_tp/sched_switch"
+	nameBTFFree   = "tp_btf/sched_process_free"
+	nameTaskIter  = "iter/task"
 )
 
 // program is a type of eBPF program, tried with one that only returns.
@@ -35,7 +36,7 @@ var (
 		spec: ebpf.ProgramSpec{Type: ebpf.PerfEvent}, attach: attachEvent,
 	}
 	btfSwitch = program{
-		name: nameBTFSwitch, need: Core, costs: "no offcpu mode, unless raw_tp/sched_switch stands in",
+		name: nameBTFSwitch, need: Core, costs: "no offcpu mode",
 		spec: tracing(ebpf.AttachTraceRawTp, "sched_switch", 0), attach: attachTracing,
 	}
 )
@@ -54,24 +55,32 @@ var programs = []program{
 	perfEvent,
 	btfSwitch,
 	{
-		name: nameBTFWaking, need: Adds, costs: "no stacks of the threads that wake others (--wakers)",
+		name: nameBTFWaking, need: Core, costs: "no offcpu mode",
 		spec: tracing(ebpf.AttachTraceRawTp, "sched_waking", 0), attach: attachTracing,
 	},
 	{
-		name: nameRawSwitch, need: Unused, costs: "nothing where tp_btf/sched_switch works",
+		name: nameBTFFree, need: Core, costs: "no cpu mode",
+		spec: tracing(ebpf.AttachTraceRawTp, "sched_process_free", 0), attach: attachTracing,
+	},
+	{
+		name: "tp_btf/sched_process_fork", need: Adds, costs: "no recording of chosen processes (--pid)",
+		spec: tracing(ebpf.AttachTraceRawTp, "sched_process_fork", 0), attach: attachTracing,
+	},
+	{
+		name: nameTaskIter, need: Core, costs: "no recording",
+		spec: tracing(ebpf.AttachTraceIter, "task", 0), attach: attachIter,
+	},
+	{
+		name: "iter.s/task", need: Adds, costs: "threads that wait since before the start have no user stack, which takes a kernel from 6.1 on",
+		spec: tracing(ebpf.AttachTraceIter, "task", unix.BPF_F_SLEEPABLE), attach: attachIter,
+	},
+	{
+		name: "raw_tp/sched_switch", need: Unused, costs: unneeded,
 		spec: ebpf.ProgramSpec{Type: ebpf.RawTracepoint}, attach: attachRawSwitch,
 	},
 	{
 		name: "tp_btf/sched_process_exec", need: Unused, costs: unneeded,
 		spec: tracing(ebpf.AttachTraceRawTp, "sched_process_exec", 0), attach: attachTracing,
-	},
-	{
-		name: "iter/task", need: Unused, costs: unneeded,
-		spec: tracing(ebpf.AttachTraceIter, "task", 0), attach: attachIter,
-	},
-	{
-		name: "iter.s/task", need: Unused, costs: unneeded,
-		spec: tracing(ebpf.AttachTraceIter, "task", unix.BPF_F_SLEEPABLE), attach: attachIter,
 	},
 	{
 		name: "fentry", need: Unused, costs: unneeded,

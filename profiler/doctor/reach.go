@@ -94,7 +94,7 @@ const maxLooks = 4096
 func lookMappings(h *host) finding {
 	entries, err := os.ReadDir(h.path("/proc"))
 	if err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	var readable int
 	var refused []int
@@ -111,11 +111,11 @@ func lookMappings(h *host) finding {
 		} // any other error: the process has ended
 	}
 	if len(refused) == 0 {
-		return finding{status: OK, found: fmt.Sprintf("of %d processes all are readable", readable)}
+		return finding{status: OK, found: fmt.Sprintf("all %d processes are readable", readable)}
 	}
 	return finding{
 		status: Degraded,
-		found:  fmt.Sprintf("of %d processes %d are not readable, first PID %d", readable+len(refused), len(refused), refused[0]),
+		found:  fmt.Sprintf("not readable for %d of %d processes, first PID %d", len(refused), readable+len(refused), refused[0]),
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	OK       Status = "ok"
 	Degraded Status = "degraded" // there in part, or something lesser stands in
 	Missing  Status = "missing"
+	Unknown  Status = "unknown" // could not be looked at
 )
 
 // Need says what Assay wants the thing for.
@@ -55,10 +56,10 @@ var modes = []string{ModeCPU, ModeOffCPU, ModeWall, ModeWakers}
 
 // Report is what Run found.
 type Report struct {
-	Kernel       string          `json:"kernel"` // release, as uname -r says it
-	Arch         string          `json:"arch"`   // as uname -m says it
-	UID          int             `json:"uid"`    // effective user of this process
-	Capabilities []string        `json:"capabilities"`
+	Kernel       string          `json:"kernel"`       // release, as uname -r says it
+	Arch         string          `json:"arch"`         // as uname -m says it
+	UID          int             `json:"uid"`          // effective user of this process
+	Capabilities []string        `json:"capabilities"` // effective; none in a user namespace of our own
 	Checks       []Check         `json:"checks"`
 	CanRecord    map[string]bool `json:"can_record"` // by mode: cpu, offcpu, wall, wakers
 	Foretold     Abilities       `json:"foretold"`   // by Predict, from capabilities and settings
@@ -73,7 +74,7 @@ func (r *Report) OK() bool { return r.CanRecord[ModeCPU] }
 func (r *Report) conclude(loads []LoadResult) {
 	r.CanRecord = canRecord(r.Checks, loads)
 	r.Limits = limits(r.Checks)
-	r.Summary = summary(r.CanRecord, r.Limits)
+	r.Summary = r.summary()
 }
 
 // canRecord joins what each mode rests on.
@@ -82,15 +83,10 @@ func canRecord(checks []Check, loads []LoadResult) map[string]bool {
 	for _, c := range checks {
 		have[c.Name] = c.Status != Missing
 	}
-	maps := have[nameHash] && have[nameArray] && have[nameRing]
-	cpu := maps && have[nameClock] && have[namePerfEvent]
-	offcpu := maps && have[nameTaskStorage] && (have[nameBTFSwitch] || have[nameRawSwitch])
-	can := map[string]bool{
-		ModeCPU:    cpu,
-		ModeOffCPU: offcpu,
-		ModeWall:   cpu && offcpu,
-		ModeWakers: offcpu && (have[nameBTFWaking] || have[nameRawSwitch]),
-	}
+	ground := have[nameHash] && have[nameArray] && have[nameTables] && have[nameRing] && have[nameTaskIter]
+	cpu := ground && have[nameClock] && have[namePerfEvent] && have[nameBTFFree]
+	offcpu := ground && have[nameTaskStorage] && have[nameBTFSwitch] && have[nameBTFWaking]
+	can := map[string]bool{ModeCPU: cpu, ModeOffCPU: offcpu, ModeWall: cpu && offcpu, ModeWakers: offcpu}
 	for _, l := range loads {
 		if l.Err != nil {
 			forbid(can, l.modes())
@@ -108,25 +104,39 @@ func forbid(can map[string]bool, without []string) {
 	can[ModeWakers] = can[ModeWakers] && can[ModeOffCPU]
 }
 
-// limits lists what it costs to be without each thing that Assay would like.
+// limits lists what it costs to be without each thing that is found wanting.
 func limits(checks []Check) []string {
 	list := []string{}
 	for _, c := range checks {
-		if c.Status != OK && c.Need != Unused && !slices.Contains(list, c.Costs) {
+		wanting := c.Status == Missing || c.Status == Degraded
+		if wanting && c.Need != Unused && !slices.Contains(list, c.Costs) {
 			list = append(list, c.Costs)
 		}
 	}
 	return list
 }
 
-func summary(can map[string]bool, limits []string) string {
-	able := slices.DeleteFunc(slices.Clone(modes), func(mode string) bool { return !can[mode] })
-	said := "Assay can record " + strings.Join(able, ", ")
-	if len(able) == 0 {
-		said = "Assay can't record here"
+func (r *Report) summary() string {
+	able := slices.DeleteFunc(slices.Clone(modes), func(mode string) bool { return !r.CanRecord[mode] })
+	switch {
+	case len(able) == 0:
+		return "Assay can't record here: " + strings.Join(firstCauses(r.Checks), ", ") + " missing."
+	case len(r.Limits) == 0:
+		return "Assay can record " + strings.Join(able, ", ") + ", without limits."
 	}
-	if len(limits) == 0 {
-		return said + ", without limits."
+	return "Assay can record " + strings.Join(able, ", ") + "; limits: " + strings.Join(r.Limits, "; ") + "."
+}
+
+// firstCauses names what the modes rest on and is missing, from the first
+// group in which something is: groups go from causes to what follows.
+func firstCauses(checks []Check) []string {
+	var group string
+	var names []string
+	for _, c := range checks {
+		if c.Status == Missing && c.Need == Core && (group == "" || c.Group == group) {
+			group = c.Group
+			names = append(names, c.Name)
+		}
 	}
-	return said + "; limits: " + strings.Join(limits, "; ") + "."
+	return names
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -21,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the files in testdata")
 // working is a report of checks in which all that recording rests on is there.
 func working() *Report {
 	r := &Report{Kernel: "6.1.0", Arch: "x86_64"}
-	for _, name := range []string{nameClock, namePerfEvent, nameBTFSwitch, nameBTFWaking, nameRawSwitch, nameHash, nameArray, nameRing, nameTaskStorage} {
+	for _, name := range []string{nameClock, namePerfEvent, nameBTFSwitch, nameBTFWaking, nameBTFFree, nameTaskIter, nameHash, nameArray, nameTables, nameRing, nameTaskStorage} {
 		r.Checks = append(r.Checks, Check{Name: name, Group: "programs", Need: Core, Status: OK, Found: "works", Costs: "something"})
 	}
 	return r
@@ -52,9 +53,9 @@ func TestWhatCanBeRecorded(t *testing.T) {
 		{"own objects load", nil, []LoadResult{{Name: "sample"}, {Name: "offcpu"}}, all},
 		{"no clock", []string{nameClock}, nil, map[string]bool{ModeCPU: false, ModeOffCPU: true, ModeWall: false, ModeWakers: true}},
 		{"no perf_event programs", []string{namePerfEvent}, nil, map[string]bool{ModeCPU: false, ModeOffCPU: true, ModeWall: false, ModeWakers: true}},
-		{"raw tracepoints stand in", []string{nameBTFSwitch, nameBTFWaking}, nil, all},
-		{"no tracepoints", []string{nameBTFSwitch, nameRawSwitch}, nil, map[string]bool{ModeCPU: true, ModeOffCPU: false, ModeWall: false, ModeWakers: false}},
-		{"no wakeups", []string{nameBTFWaking, nameRawSwitch}, nil, map[string]bool{ModeCPU: true, ModeOffCPU: true, ModeWall: true, ModeWakers: false}},
+		{"no switches", []string{nameBTFSwitch}, nil, map[string]bool{ModeCPU: true, ModeOffCPU: false, ModeWall: false, ModeWakers: false}},
+		{"no wakeups", []string{nameBTFWaking}, nil, map[string]bool{ModeCPU: true, ModeOffCPU: false, ModeWall: false, ModeWakers: false}},
+		{"no iterators", []string{nameTaskIter}, nil, map[string]bool{ModeCPU: false, ModeOffCPU: false, ModeWall: false, ModeWakers: false}},
 		{"no task storage", []string{nameTaskStorage}, nil, map[string]bool{ModeCPU: true, ModeOffCPU: false, ModeWall: false, ModeWakers: false}},
 		{"no ring buffer", []string{nameRing}, nil, map[string]bool{ModeCPU: false, ModeOffCPU: false, ModeWall: false, ModeWakers: false}},
 		{
@@ -90,9 +91,15 @@ func TestSummary(t *testing.T) {
 	r.Checks = append(r.Checks,
 		Check{Name: "a", Need: Adds, Status: Degraded, Costs: "less of a"},
 		Check{Name: "b", Need: Adds, Status: Missing, Costs: "less of a"},
-		Check{Name: "c", Need: Unused, Status: Missing, Costs: unneeded})
-	r.without(nameHash).conclude(nil)
-	if got, want := r.Summary, "Assay can't record here; limits: something; less of a."; got != want {
+		Check{Name: "c", Need: Unused, Status: Missing, Costs: unneeded},
+		Check{Name: "d", Need: Adds, Status: Unknown, Costs: "who knows"})
+	r.without(nameTaskStorage).conclude(nil)
+	if got, want := r.Summary, "Assay can record cpu; limits: something; less of a."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	r.Checks = slices.Insert(r.Checks, 0, Check{Name: "CAP_BPF", Group: "capabilities", Need: Core, Status: Missing})
+	r.without(nameHash, nameRing).conclude(nil)
+	if got, want := r.Summary, "Assay can't record here: CAP_BPF missing."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -108,6 +115,7 @@ func TestTable(t *testing.T) {
 			Name: "CAP_SYSLOG", Group: "capabilities", Need: Adds, Status: Missing, Found: "not effective",
 			Costs: "kernel frames keep bare addresses", Fix: "sudo setcap " + fileCapabilities() + " /usr/local/bin/assay",
 		},
+		Check{Name: "lockdown", Group: "capabilities", Need: Core, Status: Unknown, Found: "permission denied", Costs: "much", Fix: "sudo /usr/local/bin/assay"},
 		Check{Name: "lsm", Group: "capabilities", Need: Unused, Status: Missing, Found: "operation not permitted", Costs: unneeded},
 		Check{
 			Name: "hardware cycles", Group: "events", Need: Adds, Status: Degraded, Found: strings.Repeat("a long story ", 14),
@@ -164,7 +172,7 @@ func TestRowsAreComplete(t *testing.T) {
 			t.Errorf("%s: the lack of %s is not named", r.name, r.wants)
 		}
 	}
-	for _, name := range []string{nameClock, namePerfEvent, nameBTFSwitch, nameBTFWaking, nameRawSwitch, nameHash, nameArray, nameRing, nameTaskStorage} {
+	for _, name := range []string{nameClock, namePerfEvent, nameBTFSwitch, nameBTFWaking, nameBTFFree, nameTaskIter, nameHash, nameArray, nameTables, nameRing, nameTaskStorage} {
 		if !seen[name] {
 			t.Errorf("no row is called %s, which modes rest on", name)
 		}

@@ -59,13 +59,15 @@ func (r row) check(h *host) Check {
 }
 
 // mends picks the remedy: the finding's own, then the capability that lacks,
-// then what else can be done.
+// then more rights to look, then what else can be done.
 func (r row) mends(h *host, f finding) string {
 	switch {
 	case f.fix != "":
 		return f.fix
 	case r.wants != 0 && !h.effective.Has(r.wants):
 		return h.grant(r.wants)
+	case f.status == Unknown:
+		return h.seeMore()
 	}
 	return r.fix
 }

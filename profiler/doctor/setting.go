@@ -79,7 +79,7 @@ func settingRows() []row {
 func (s setting) look(h *host) finding {
 	v, err := h.number("/proc/sys/kernel/" + s.name)
 	if err != nil {
-		return finding{status: Degraded, found: "not known: " + words(err)}
+		return unknown(err)
 	}
 	return s.judge(h, v)
 }

@@ -61,7 +61,7 @@ func (t table) check(c Check) {
 	status := t.paint(shade(c), fmt.Sprintf("%-8s", c.Status))
 	fmt.Fprintf(t, "  %s  %-*s  ", status, nameWidth, c.Name)
 	switch {
-	case c.Status == OK:
+	case c.Status == OK, c.Status == Unknown:
 		t.wrap(c.Found, textColumn)
 	case c.Need == Unused:
 		t.wrap(c.Found+" (not needed)", textColumn)
