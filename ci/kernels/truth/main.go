@@ -42,7 +42,7 @@ func run(args []string) error {
 		return fmt.Errorf("seconds: %w", err)
 	}
 	debug.SetGCPercent(-1)
-	runtime.GOMAXPROCS(2) // a raw system call keeps one while it waits
+	runtime.GOMAXPROCS(8) // more than threads, so that no return from a system call waits for the scheduler
 	runtime.LockOSThread()
 	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
 	var done map[string]report.Span

@@ -14,7 +14,7 @@ import (
 	"github.com/assaylab/assay/ci/kernels/report"
 )
 
-// wait waits until a time and returns how long in each function. System calls are raw: Go's scheduler would add waits of its own.
+// wait waits until a time and returns how long in each function.
 func wait(until time.Time) (map[string]report.Span, error) {
 	bell, err := newBell()
 	if err != nil {
@@ -73,7 +73,7 @@ func queued() (time.Duration, error) {
 //go:noinline
 func nanosleep(d time.Duration) error {
 	length := unix.NsecToTimespec(d.Nanoseconds())
-	return interrupted(unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&length)), 0, 0))
+	return interrupted(unix.Syscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&length)), 0, 0))
 }
 
 // futex waits for a word that nobody will change, until its time is over.
@@ -83,7 +83,7 @@ func futex(d time.Duration) error {
 	const waitPrivate = 128 // FUTEX_WAIT | FUTEX_PRIVATE_FLAG
 	length := unix.NsecToTimespec(d.Nanoseconds())
 	var word uint32
-	_, _, errno := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&word)), waitPrivate, 0, uintptr(unsafe.Pointer(&length)), 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&word)), waitPrivate, 0, uintptr(unsafe.Pointer(&length)), 0, 0)
 	if errno == unix.ETIMEDOUT {
 		return nil
 	}
@@ -118,7 +118,7 @@ func newBell() (*bell, error) {
 func (b *bell) pipe(d time.Duration) error {
 	b.ask <- d
 	var token [1]byte
-	return interrupted(unix.RawSyscall(unix.SYS_READ, uintptr(b.read), uintptr(unsafe.Pointer(&token)), 1))
+	return interrupted(unix.Syscall(unix.SYS_READ, uintptr(b.read), uintptr(unsafe.Pointer(&token)), 1))
 }
 
 // interrupted lets a signal end a wait early: what counts is how long it was.
