@@ -39,8 +39,10 @@ func attachTracing(p *ebpf.Program) error {
 	return detach(link.AttachTracing(link.TracingOptions{Program: p}))
 }
 
-func attachRawSwitch(p *ebpf.Program) error {
-	return detach(link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sched_switch", Program: p}))
+// attachRaw takes a tracepoint that is seldom passed: to attach means to change
+// the kernel's code there.
+func attachRaw(p *ebpf.Program) error {
+	return detach(link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sched_process_exec", Program: p}))
 }
 
 func attachIter(p *ebpf.Program) error {

@@ -75,8 +75,8 @@ var programs = []program{
 		spec: tracing(ebpf.AttachTraceIter, "task", unix.BPF_F_SLEEPABLE), attach: attachIter,
 	},
 	{
-		name: "raw_tp/sched_switch", need: Unused, costs: unneeded,
-		spec: ebpf.ProgramSpec{Type: ebpf.RawTracepoint}, attach: attachRawSwitch,
+		name: "raw_tp/sched_process_exec", need: Unused, costs: unneeded,
+		spec: ebpf.ProgramSpec{Type: ebpf.RawTracepoint}, attach: attachRaw,
 	},
 	{
 		name: "tp_btf/sched_process_exec", need: Unused, costs: unneeded,
