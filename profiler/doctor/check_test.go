@@ -21,7 +21,10 @@ import (
 // symbolic link after "->".
 func ground(t *testing.T, files map[string]string) *host {
 	t.Helper()
-	h := &host{root: t.TempDir(), uid: 1000, executable: "/usr/bin/assay", bounding: ^caps.Set(0)}
+	h := &host{
+		root: t.TempDir(), uid: 1000, executable: "/usr/bin/assay", bounding: ^caps.Set(0),
+		opensEvents: func() error { return unix.EACCES },
+	}
 	for path, content := range files {
 		full := h.path(path)
 		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
@@ -61,7 +64,7 @@ func TestChecksOfFiles(t *testing.T) {
 	}{
 		{"BTF", nil, Missing, "no such file", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"},
 		{"BTF", map[string]string{btfPath: "nonsense"}, Missing, "", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"},
-		{"perf_event_paranoid", map[string]string{sysctl + "perf_event_paranoid": "0\n"}, OK, "0: our capabilities are enough", ""},
+		{"perf_event_paranoid", map[string]string{sysctl + "perf_event_paranoid": "0\n"}, Missing, "0: that should do", refused},
 		{
 			"perf_event_paranoid",
 			map[string]string{sysctl + "perf_event_paranoid": "2\n"},
@@ -139,6 +142,14 @@ func TestChecksOfFiles(t *testing.T) {
 				t.Errorf("got %s, %q, fix %q; want %s, %q, fix %q", got.Status, got.Found, got.Fix, c.status, c.found, c.fix)
 			}
 		})
+	}
+}
+
+func TestParanoidBelievesEventsThatOpen(t *testing.T) {
+	h := ground(t, map[string]string{"/proc/sys/kernel/perf_event_paranoid": "4", "/proc/version": "Ubuntu"})
+	h.opensEvents = func() error { return nil }
+	if got := find(t, "perf_event_paranoid").check(h); got.Status != OK || got.Fix != "" {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -24,12 +24,12 @@ var eventRows = []row{
 	{
 		group: "events", name: nameClock, need: Core, look: func(*host) finding { return tried("opened", CPUClockEvents()) },
 		costs: "no cpu mode",
-		wants: caps.Perfmon, fix: "sudo sysctl kernel.perf_event_paranoid=2",
+		wants: caps.Of(caps.Perfmon), fix: "sudo sysctl kernel.perf_event_paranoid=2",
 	},
 	{
 		group: "events", name: "side-band with build IDs", need: Core, look: func(*host) finding { return tried("opened on each CPU, buffer mapped", SideBandEvents()) },
 		costs: "processes that live shorter than a look at /proc takes keep bare addresses",
-		wants: caps.Perfmon, fix: "sudo sysctl kernel.perf_event_paranoid=2",
+		wants: caps.Of(caps.Perfmon), fix: "sudo sysctl kernel.perf_event_paranoid=2",
 	},
 }
 

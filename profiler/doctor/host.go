@@ -25,6 +25,8 @@ type host struct {
 	effective  caps.Set // those that count: none in a user namespace of our own
 	bounding   caps.Set
 	executable string
+	// opensEvents tries to open events of whole CPUs.
+	opensEvents func() error
 }
 
 // thisHost is the machine that we run on.
@@ -52,6 +54,8 @@ func thisHost() (*host, error) {
 		effective:  effective,
 		bounding:   bounding,
 		executable: executable,
+
+		opensEvents: CPUClockEvents,
 	}
 	if h.ownUserNamespace() {
 		h.effective = 0

@@ -38,13 +38,13 @@ func mapRows() []row {
 	var list []row
 	for _, m := range mapTypes {
 		list = append(list, row{
-			group: "maps and calls", name: m.name, need: Core, costs: m.costs, wants: caps.BPF, fix: refused,
+			group: "maps and calls", name: m.name, need: Core, costs: m.costs, wants: caps.Of(caps.BPF), fix: refused,
 			look: func(*host) finding { return tried("made", features.HaveMapType(m.kind)) },
 		})
 	}
 	return append(list,
 		row{
-			group: "maps and calls", name: "bpf_loop", need: Adds, wants: caps.BPF, fix: "boot a kernel from 5.17 on",
+			group: "maps and calls", name: "bpf_loop", need: Adds, wants: caps.Of(caps.BPF), fix: "boot a kernel from 5.17 on",
 			costs: "offcpu mode walks stacks that it has seen before anew, so it slows switches down more",
 			look: func(*host) finding {
 				return tried("allowed in perf_event programs", features.HaveProgramHelper(ebpf.PerfEvent, asm.FnLoop))

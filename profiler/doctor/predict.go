@@ -13,7 +13,8 @@ type Env struct {
 	PerfmonReadsMaps bool
 	PerfParanoid     int // kernel.perf_event_paranoid
 	// ParanoidByDebian: the kernel carries the patch of Debian and Ubuntu, with
-	// which a level above 2 refuses every event without CAP_SYS_ADMIN.
+	// which a level above 2 refuses every event without CAP_SYS_ADMIN. (Debian
+	// ships with level 3; newer kernels of Ubuntu may accept CAP_PERFMON.)
 	ParanoidByDebian bool
 	KptrRestrict     int // kernel.kptr_restrict
 }
@@ -96,7 +97,7 @@ func sampleCPU() error {
 	if err := CPUClockEvents(); err != nil {
 		return err
 	}
-	return perfEvent.Load()
+	return perfEvent.load()
 }
 
-func watchSwitches() error { return btfSwitch.Load() }
+func watchSwitches() error { return btfSwitch.load() }

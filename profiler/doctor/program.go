@@ -123,9 +123,9 @@ func doNothing(spec ebpf.ProgramSpec) *ebpf.ProgramSpec {
 	return &spec
 }
 
-// Load loads the program, attaches it for an instant where that is harmless,
+// load loads the program, attaches it for an instant where that is harmless,
 // and takes it away again.
-func (p program) Load() error {
+func (p program) load() error {
 	loaded, err := ebpf.NewProgram(doNothing(p.spec))
 	if err != nil {
 		return err
@@ -142,9 +142,9 @@ func (p program) Load() error {
 
 func (p program) look(*host) finding {
 	if p.attach == nil {
-		return tried("loads", p.Load())
+		return tried("loads", p.load())
 	}
-	return tried("loads and attaches", p.Load())
+	return tried("loads and attaches", p.load())
 }
 
 func programRows() []row {
@@ -152,7 +152,7 @@ func programRows() []row {
 	for _, p := range programs {
 		list = append(list, row{
 			group: "programs", name: p.name, need: p.need, costs: p.costs, look: p.look,
-			wants: caps.BPF, fix: refused,
+			wants: caps.Of(caps.BPF, caps.Perfmon), fix: refused,
 		})
 	}
 	return list

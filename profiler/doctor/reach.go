@@ -26,13 +26,13 @@ var reachRows = []row{
 	{
 		group: "reach", name: "mappings of all processes", need: Adds, look: lookMappings,
 		costs: "processes whose mappings can't be read keep bare addresses",
-		wants: caps.SysPtrace, fix: refused,
+		wants: caps.Of(caps.SysPtrace), fix: refused,
 	},
 	{
 		group: "reach", name: "deleted files", need: Adds,
 		look:  func(*host) finding { return tried("/proc/self/map_files opens", OpenMapFile(os.Getpid())) },
 		costs: "libraries that were deleted or replaced keep bare addresses",
-		wants: caps.CheckpointRestore, fix: refused,
+		wants: caps.Of(caps.CheckpointRestore), fix: refused,
 	},
 	{
 		group: "reach", name: "PROCMAP_QUERY", need: Adds,
@@ -44,7 +44,7 @@ var reachRows = []row{
 		group: "reach", name: "kernel addresses", need: Adds,
 		look:  func(*host) finding { return tried("/proc/kallsyms shows them", KernelAddresses()) },
 		costs: "kernel frames keep bare addresses while the kernel hides its own",
-		wants: caps.Syslog, fix: "sudo sysctl kernel.kptr_restrict=1",
+		wants: caps.Of(caps.Syslog), fix: "sudo sysctl kernel.kptr_restrict=1",
 	},
 }
 

@@ -169,7 +169,7 @@ func TestRowsAreComplete(t *testing.T) {
 			t.Errorf("%s: nothing mends it", r.name)
 		}
 		if r.wants != 0 && r.mends(h, finding{}) == r.fix {
-			t.Errorf("%s: the lack of %s is not named", r.name, r.wants)
+			t.Errorf("%s: the lack of %s is not mended", r.name, r.wants)
 		}
 	}
 	for _, name := range []string{nameClock, namePerfEvent, nameBTFSwitch, nameBTFWaking, nameBTFFree, nameTaskIter, nameHash, nameArray, nameTables, nameRing, nameTaskStorage} {
@@ -202,6 +202,37 @@ func TestRunHere(t *testing.T) {
 		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > tableWidth {
 			t.Errorf("%d columns: %s", n, line)
 		}
+	}
+}
+
+// openFiles lists what our descriptors lead to.
+func openFiles(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, e := range entries {
+		// The descriptor of the folder itself is closed by now.
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			files = append(files, target)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+func TestRunLeavesNoFileOpen(t *testing.T) {
+	if _, err := Run(t.Context(), Options{}); err != nil { // what a library keeps open, it does from now on
+		t.Fatal(err)
+	}
+	before := openFiles(t)
+	if _, err := Run(t.Context(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, openFiles(t)); diff != "" {
+		t.Error(diff)
 	}
 }
 

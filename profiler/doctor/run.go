@@ -37,8 +37,8 @@ type row struct {
 	group, name string
 	need        Need
 	costs       string   // what it costs to be without
-	wants       caps.Cap // the capability whose lack explains a refusal; 0 for none
-	fix         string   // what mends it where that capability is there
+	wants       caps.Set // capabilities whose lack explains a refusal
+	fix         string   // what mends it where those are there
 	look        func(*host) finding
 }
 
@@ -58,15 +58,18 @@ func (r row) check(h *host) Check {
 	return c
 }
 
-// mends picks the remedy: the finding's own, then the capability that lacks,
-// then more rights to look, then what else can be done.
+// mends picks the remedy: the finding's own, then a capability that lacks, then
+// more rights to look, then what else can be done.
 func (r row) mends(h *host, f finding) string {
-	switch {
-	case f.fix != "":
+	if f.fix != "" {
 		return f.fix
-	case r.wants != 0 && !h.effective.Has(r.wants):
-		return h.grant(r.wants)
-	case f.status == Unknown:
+	}
+	for _, c := range r.wants.Caps() {
+		if !h.effective.Has(c) {
+			return h.grant(c)
+		}
+	}
+	if f.status == Unknown {
 		return h.seeMore()
 	}
 	return r.fix

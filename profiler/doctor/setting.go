@@ -91,13 +91,16 @@ func atLeast(value, enough int, found string) finding {
 	return finding{status: OK, found: found}
 }
 
-// judgeParanoid follows the rules that Predict knows.
+// judgeParanoid believes events that open, and explains by the rules that
+// Predict knows why they don't.
 func judgeParanoid(h *host, value int) finding {
 	switch {
-	case h.env().mayOpenCPUEvents(h.effective):
+	case h.opensEvents() == nil:
 		return finding{status: OK, found: fmt.Sprintf("%d: our capabilities are enough", value)}
 	case value > 2 && h.debianRestricts():
 		return finding{status: Missing, found: fmt.Sprintf("%d: this kernel of Debian or Ubuntu wants CAP_SYS_ADMIN above 2", value)}
+	case h.env().mayOpenCPUEvents(h.effective):
+		return finding{status: Missing, found: fmt.Sprintf("%d: that should do, yet events don't open", value), fix: refused}
 	}
 	return finding{status: Missing, found: fmt.Sprintf("%d: events of whole CPUs want CAP_PERFMON", value), fix: h.grant(caps.Perfmon)}
 }
