@@ -3,6 +3,7 @@
 package caps
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,7 @@ func Bounding() (Set, error) {
 	var s Set
 	for c := Cap(0); c < 64; c++ {
 		in, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
-		if err == unix.EINVAL { // past the last capability of this kernel
+		if errors.Is(err, unix.EINVAL) { // past the last capability of this kernel
 			break
 		}
 		if err != nil {

@@ -5,11 +5,13 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,31 +48,36 @@ type account struct {
 }
 
 func giveAccount(w io.Writer, otherPID string) error {
-	var other int
-	if _, err := fmt.Sscan(otherPID, &other); err != nil {
+	other, err := strconv.Atoi(otherPID)
+	if err != nil {
 		return err
 	}
 	own := exec.Command("sleep", "60")
 	if err := own.Start(); err != nil {
 		return err
 	}
-	defer own.Process.Kill()
-	h, err := thisHost()
-	if err != nil {
-		return err
-	}
-	effective, err := caps.Effective()
-	if err != nil {
-		return err
-	}
-	a := account{Capabilities: effective, Predicted: Predict(effective, h.env()), Observed: Observe(own.Process.Pid, other)}
-	if a.Dumpable, err = unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return err
-	}
-	if a.Report, err = Run(context.Background(), Options{}); err != nil {
+	a, err := takeAccount(own.Process.Pid, other)
+	if err := errors.Join(err, own.Process.Kill()); err != nil {
 		return err
 	}
 	return json.NewEncoder(w).Encode(a)
+}
+
+func takeAccount(own, other int) (a account, err error) {
+	h, err := thisHost()
+	if err != nil {
+		return a, err
+	}
+	if a.Capabilities, err = caps.Effective(); err != nil {
+		return a, err
+	}
+	if a.Dumpable, err = unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return a, err
+	}
+	a.Predicted = Predict(a.Capabilities, h.env())
+	a.Observed = Observe(own, other)
+	a.Report, err = Run(context.Background(), Options{})
+	return a, err
 }
 
 // users who own nothing else.

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// detach ends a link that was just made, or passes the error of making it on.
+// detach ends what was just made, a link for one, or passes the error of making
+// it on.
 func detach(l io.Closer, err error) error {
 	if err != nil {
 		return err
@@ -24,12 +25,12 @@ func detach(l io.Closer, err error) error {
 
 // attachEvent ties the program to an event that is never switched on.
 func attachEvent(p *ebpf.Program) error {
-	fd, err := openEvent(cpuClock(), 0)
+	event, err := openEvent(cpuClock(), 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, p.FD()); err != nil {
+	defer event.Close()
+	if err := unix.IoctlSetInt(int(event.Fd()), unix.PERF_EVENT_IOC_SET_BPF, p.FD()); err != nil {
 		return fmt.Errorf("perf event, set program: %w", err)
 	}
 	return nil

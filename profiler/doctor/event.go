@@ -63,12 +63,12 @@ func CyclesEvent() error {
 // small buffer of it.
 func SideBandEvents() error {
 	return onEachCPU(func(cpu int) error {
-		fd, err := openEvent(sideBand(), cpu)
+		event, err := openEvent(sideBand(), cpu)
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
-		return mapBuffer(fd)
+		defer event.Close()
+		return mapBuffer(event)
 	})
 }
 
@@ -91,29 +91,26 @@ func sideBand() unix.PerfEventAttr {
 }
 
 // openEvent opens an event of all processes on a CPU, switched off.
-func openEvent(attr unix.PerfEventAttr, cpu int) (int, error) {
+func openEvent(attr unix.PerfEventAttr, cpu int) (*os.File, error) {
 	attr.Size = uint32(unsafe.Sizeof(attr))
 	attr.Bits |= unix.PerfBitDisabled
 	fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
-		return -1, fmt.Errorf("perf_event_open on CPU %d: %w", cpu, err)
+		return nil, fmt.Errorf("perf_event_open on CPU %d: %w", cpu, err)
 	}
-	return fd, nil
+	return os.NewFile(uintptr(fd), "perf event"), nil
 }
 
 func openAndClose(attr unix.PerfEventAttr, cpu int) error {
-	fd, err := openEvent(attr, cpu)
-	if err != nil {
-		return err
-	}
-	return unix.Close(fd)
+	event, err := openEvent(attr, cpu)
+	return detach(event, err)
 }
 
 // bufferPages is the size of the mapped buffer, a power of two.
 const bufferPages = 16
 
-func mapBuffer(fd int) error {
-	buffer, err := unix.Mmap(fd, 0, (1+bufferPages)*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+func mapBuffer(event *os.File) error {
+	buffer, err := unix.Mmap(int(event.Fd()), 0, (1+bufferPages)*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map buffer: %w", err)
 	}

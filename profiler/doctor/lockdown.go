@@ -5,6 +5,8 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -68,32 +70,32 @@ func detachedLockdown() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(mount)
-	fd, err := unix.Openat(mount, "lockdown", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	defer mount.Close()
+	fd, err := unix.Openat(int(mount.Fd()), "lockdown", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", fmt.Errorf("open lockdown: %w", err)
 	}
-	defer unix.Close(fd)
-	var text [64]byte
-	n, err := unix.Read(fd, text[:])
-	if err != nil {
-		return "", fmt.Errorf("read lockdown: %w", err)
-	}
-	return string(text[:n]), nil
+	file := os.NewFile(uintptr(fd), "lockdown")
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxText))
+	return string(text), err
 }
 
-func detachedMount(kind string) (int, error) {
-	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
+// detachedMount makes a mount of a kind of file system that has no place in
+// the tree.
+func detachedMount(kind string) (*os.File, error) {
+	fd, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return -1, fmt.Errorf("fsopen %s: %w", kind, err)
+		return nil, fmt.Errorf("fsopen %s: %w", kind, err)
 	}
-	defer unix.Close(fs)
-	if err := unix.FsconfigCreate(fs); err != nil {
-		return -1, fmt.Errorf("fsconfig %s: %w", kind, err)
+	context := os.NewFile(uintptr(fd), kind)
+	defer context.Close()
+	if err := unix.FsconfigCreate(fd); err != nil {
+		return nil, fmt.Errorf("fsconfig %s: %w", kind, err)
 	}
-	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	mount, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("fsmount %s: %w", kind, err)
+		return nil, fmt.Errorf("fsmount %s: %w", kind, err)
 	}
-	return mount, nil
+	return os.NewFile(uintptr(mount), kind), nil
 }
