@@ -97,11 +97,13 @@ func TestKernelWithoutNames(t *testing.T) {
 	}{
 		{"hidden", Options{Kallsyms: opener(hidden)}, Unnamed{Reason: KernelHidden, Locations: 2}},
 		{
-			"unreadable", Options{Kallsyms: func() (io.ReadCloser, error) { return nil, errors.New("no such luck") }},
+			"unreadable",
+			Options{Kallsyms: func() (io.ReadCloser, error) { return nil, errors.New("no such luck") }},
 			Unnamed{Reason: NoKallsyms, Detail: "no such luck", Locations: 2},
 		},
 		{
-			"breaks off", Options{Kallsyms: func() (io.ReadCloser, error) { return io.NopCloser(breaking{}), nil }},
+			"breaks off",
+			Options{Kallsyms: func() (io.ReadCloser, error) { return io.NopCloser(breaking{}), nil }},
 			Unnamed{Reason: NoKallsyms, Detail: "broke off", Locations: 2},
 		},
 		{"another kernel", Options{Kallsyms: opener(kallsymsText), KernelBuildID: "ffff"}, Unnamed{Reason: KernelReplaced, Locations: 2}},

@@ -10,6 +10,7 @@ import (
 
 const (
 	maxSymbol   = 4096 // bytes of a symbol's name that are read; C++ templates come near
+	maxMangled  = 2048 // bytes of a symbol that is demangled; the time for hostile ones grows with the square, to 7 ms here
 	maxDemangle = 12   // a demangled name has at most 1<<12 bytes
 )
 
@@ -25,8 +26,11 @@ func nativeFrame(symbol string) frame {
 // demangled is the readable form of a C++ or Rust symbol (v0, or legacy without its hash), and any other symbol itself. Names
 // come from hostile files and the demangler is large, so a panic in it leaves the symbol as it is.
 func demangled(symbol string) (name string) {
+	if len(symbol) > maxMangled {
+		return symbol
+	}
 	defer func() {
-		if recover() != nil {
+		if recover() != nil || name == "" {
 			name = symbol
 		}
 	}()
