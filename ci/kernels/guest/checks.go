@@ -17,6 +17,8 @@ var checks = []check{
 	{"doctor", doctor},
 	{"record cpu", recording{mode: "cpu", sampleType: "cpu", work: "split", within: sampled}.check},
 	{"record offcpu", recording{mode: "offcpu", sampleType: "off_cpu", work: "wait", within: exactly}.check},
+	{"record exact", recording{mode: "offcpu", flags: []string{"--exact"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
+	{"record wakers", recording{mode: "offcpu", flags: []string{"--wakers"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
 }
 
 // check is one thing tried in the guest. Its run function returns what it saw in a few words.

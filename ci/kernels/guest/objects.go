@@ -38,8 +38,17 @@ func loadObject(file string) (int, error) {
 	}
 	loaded, err := ebpf.NewCollection(spec)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %+v", filepath.Base(file), err) // with the end of the verifier's log
+		return 0, fmt.Errorf("%s: %w%s", filepath.Base(file), err, endOfLog(err))
 	}
 	defer loaded.Close()
 	return len(loaded.Programs), nil
+}
+
+// endOfLog returns the last lines of the verifier's log: the instructions before the one that it refused.
+func endOfLog(err error) string {
+	var refused *ebpf.VerifierError
+	if !errors.As(err, &refused) {
+		return ""
+	}
+	return fmt.Sprintf("\n%-25v", refused)
 }

@@ -21,6 +21,7 @@ import (
 // recording is a profile that is taken of a program with known truth.
 type recording struct {
 	mode       string // of assay record
+	flags      []string
 	sampleType string // in the profile, in nanoseconds; its neighbour before it is the count
 	work       string // of the truth program
 	// within says whether the recorded times agree with the truth.
@@ -42,7 +43,8 @@ const recordHz = "499"
 // check records the work and compares.
 func (r recording) check() (observation, error) {
 	file := "/tmp/" + r.mode + ".pb.gz"
-	out, complaints, err := assay("record", "--mode", r.mode, "--freq", recordHz, "--output", file, "--", "/bin/truth", r.work, recordSeconds)
+	args := append([]string{"record", "--mode", r.mode, "--freq", recordHz, "--output", file}, r.flags...)
+	out, complaints, err := assay(append(args, "--", "/bin/truth", r.work, recordSeconds)...)
 	seen := observation{output: complaints}
 	if err != nil {
 		return seen, err
