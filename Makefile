@@ -9,7 +9,7 @@ PACKAGES ?= ./...
 
 TOOL := go tool -modfile=tools/go.mod
 # What `make generate` writes; everything else in those folders is written by hand.
-GENERATED := ':(glob)bpf/*_bpfel.*' ':(glob)reports/flamegraph/dist/**'
+GENERATED := ':(glob)bpf/*_bpfel.*' reports/flamegraph/bundle.js reports/flamegraph/bundle.css reports/flamegraph/LICENSES.txt
 # Also files not committed yet; without what others wrote (headers) or programs wrote (bpf2go).
 GO_FILES = $(shell git ls-files -co --exclude-standard '*.go' ':!*_bpfel.go')
 BPF_FILES = $(shell git ls-files -co --exclude-standard 'bpf/*.c' 'bpf/*.h' ':!bpf/headers')
