@@ -176,3 +176,12 @@ func hexLines(want addrs) string {
 	}
 	return b.String()
 }
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -18,8 +18,8 @@ import (
 //
 // Formats: runtime/symtab.go, runtime/symtabinl.go, cmd/link/internal/ld/pcln.go and internal/abi/symtab.go of the Go tree,
 // and for the oldest golang.org/s/go12symtab. Left out: inlined calls of programs by Go before 1.20, whose records differ
-// (the function that they were inlined into is named), and position-independent programs by Go before 1.18, whose functab
-// is empty until the dynamic linker fills it.
+// (such an address has the name of the outer function and the line of the inlined one, as in debug/gosym), and programs by Go
+// before 1.18 whose functab is empty until the dynamic linker fills it.
 
 var errGoTable = errors.New("malformed pclntab")
 

@@ -101,13 +101,14 @@ func sectionsOf(sections []elfx.Section, want addrs) []uint16 {
 func (s *symtab) stream(table elfx.Section, n uint8) error {
 	count := min(table.Size/symbolSize, maxSymbols)
 	chunk := make([]byte, min(count, symbolChunk)*symbolSize)
+	var sym symbol
 	for first := uint64(0); first < count; first += symbolChunk {
 		chunk = chunk[:min(count-first, symbolChunk)*symbolSize]
 		if err := s.file.ReadAt(chunk, table.Off+first*symbolSize); err != nil {
 			return err
 		}
 		for p := chunk; len(p) > 0; p = p[symbolSize:] {
-			sym := decodeSymbol(p, n)
+			sym = decodeSymbol(p, n)
 			if sym.none() || !sym.code() {
 				continue
 			}
