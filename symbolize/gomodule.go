@@ -17,11 +17,15 @@ import (
 // pointer to pclntab, and a pointer into it follows, a pair that nothing else has.
 
 const (
-	moduleText = 22 * 8 // runtime.moduledata.text: the same from Go 1.16 to 1.26
-	moduleFunc = 40 * 8 // .gofunc: the same from Go 1.20 to 1.26; checked when it is used
+	// Fields of runtime.moduledata: the first three the same from Go 1.16 to 1.26, the last from Go 1.20 on.
+	moduleMinPC = 20 * 8
+	moduleMaxPC = 21 * 8
+	moduleText  = 22 * 8
+	moduleFunc  = 40 * 8
 
 	maxGoScan   = 256 << 20 // bytes that a search reads
-	maxGoRelocs = 1 << 24
+	maxGoTries  = 4         // headers that a search follows up
+	maxGoRelocs = 1 << 24   // of all sections of a file
 	scanChunk   = 256 << 10
 	relocSize   = 24 // Elf64_Rela
 )
@@ -34,42 +38,53 @@ type goModule struct{ text, gofunc uint64 }
 func openGoTable(f *elfx.File) (*goTable, error) {
 	for _, name := range []string{".gopclntab", ".data.rel.ro.gopclntab"} {
 		if s, ok := f.Section(name); ok {
-			return parseGoTable(f, s.Addr, s.Off, s.Size)
+			t, err := newGoTable(f, s.Addr, s.Off, s.Size)
+			if err == nil {
+				err = t.locate()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errGoTable, err)
+			}
+			return t, nil
 		}
 	}
 	if f.GoBuildID() == "" {
 		return nil, nil
 	}
-	var t *goTable
+	return scanGoTable(f), nil
+}
+
+// scanGoTable tries what looks like a header of pclntab.
+func scanGoTable(f *elfx.File) (table *goTable) {
+	tries := 0
 	scan(f, 0, func(vaddr, off, left uint64, word uint64) bool {
 		if _, ok := goMagics[uint32(word)]; !ok {
 			return false
 		}
-		found, err := parseGoTable(f, vaddr, off, left)
+		t, err := newGoTable(f, vaddr, off, left)
 		if err != nil {
 			return false
 		}
-		t = found
-		return true
+		if t.locate() == nil {
+			table = t
+		}
+		tries++
+		return table != nil || tries == maxGoTries
 	})
-	return t, nil
+	return table
 }
 
-func parseGoTable(f *elfx.File, vaddr, off, size uint64) (*goTable, error) {
+// newGoTable reads the header of a table.
+func newGoTable(f *elfx.File, vaddr, off, size uint64) (*goTable, error) {
 	t := &goTable{file: f, tab: newPager(f, off, size), vaddr: vaddr}
-	if err := t.parse(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errGoTable, err)
+	if err := t.parseHeader(); err != nil {
+		return nil, err
 	}
-	return t, nil
+	return t, t.checkBounds()
 }
 
-func (t *goTable) parse() error {
-	if err := t.parseHeader(); err != nil {
-		return err
-	}
-	if err := t.checkBounds(); err != nil {
-		return err
-	}
+// locate finds where the functions of the table lie.
+func (t *goTable) locate() error {
 	if t.version >= go118 {
 		return t.findModule()
 	}
@@ -88,7 +103,13 @@ func (t *goTable) findModule() error {
 	if !ok {
 		return errors.New("no moduledata")
 	}
-	fields := map[uint64]uint64{at + moduleText: 0, at + moduleFunc: 0}
+	return t.readModule(at)
+}
+
+// readModule reads the moduledata at a vaddr. Its bounds of the text must be those of functab, which the runtime demands too
+// (runtime.moduledataverify1); so a release that moves the fields is noticed.
+func (t *goTable) readModule(at uint64) error {
+	fields := map[uint64]uint64{at + moduleMinPC: 0, at + moduleMaxPC: 0, at + moduleText: 0, at + moduleFunc: 0}
 	for vaddr := range fields {
 		word, err := wordAt(t.file, vaddr)
 		if err != nil {
@@ -106,7 +127,15 @@ func (t *goTable) findModule() error {
 	if t.version >= go120 {
 		t.module.gofunc = fields[at+moduleFunc]
 	}
-	return nil
+	first, err := t.pc(0)
+	if err != nil {
+		return err
+	}
+	last, err := t.pc(t.numFuncs)
+	if err == nil && (first != fields[at+moduleMinPC] || last != fields[at+moduleMaxPC]) {
+		return errors.New("moduledata of an unknown layout")
+	}
+	return err
 }
 
 func wordAt(f *elfx.File, vaddr uint64) (uint64, error) {
@@ -195,20 +224,26 @@ func relocs(f *elfx.File, visit func(vaddr, addend uint64) bool) {
 	if err != nil {
 		return
 	}
+	budget := uint64(maxGoRelocs)
 	for _, s := range sections {
-		if s.Type == elf.SHT_RELA && s.Flags&elf.SHF_ALLOC != 0 && streamRelocs(f, s, relative, visit) {
+		if s.Type != elf.SHT_RELA || s.Flags&elf.SHF_ALLOC == 0 {
+			continue
+		}
+		count := min(s.Size/relocSize, budget)
+		budget -= count
+		if streamRelocs(f, s.Off, count, relative, visit) {
 			return
 		}
 	}
 }
 
-func streamRelocs(f *elfx.File, s elfx.Section, relative uint32, visit func(vaddr, addend uint64) bool) bool {
+func streamRelocs(f *elfx.File, off, count uint64, relative uint32, visit func(vaddr, addend uint64) bool) bool {
 	le := binary.LittleEndian
-	end := min(s.Size/relocSize, maxGoRelocs) * relocSize
+	end := count * relocSize
 	chunk := make([]byte, min(end, 4096*relocSize))
 	for done := uint64(0); done < end; done += uint64(len(chunk)) {
 		chunk = chunk[:min(uint64(len(chunk)), end-done)]
-		if f.ReadAt(chunk, s.Off+done) != nil {
+		if f.ReadAt(chunk, off+done) != nil {
 			return false
 		}
 		for p := chunk; len(p) > 0; p = p[relocSize:] {

@@ -132,7 +132,9 @@ func goImage(version goVersion) []byte {
 	tree := m.here()
 	m.add(uint32(0), uint32(len("main.a\x00main.b\x00")), uint32(0x05), uint32(7))
 	module := make([]uint64, 41)
-	module[0], module[1], module[moduleText/8], module[moduleFunc/8] = imageBase+table, imageBase+table+nameTab, imageText, imageBase+tree
+	module[0], module[1] = imageBase+table, imageBase+table+nameTab
+	module[moduleMinPC/8], module[moduleMaxPC/8] = imageText, imageText+0x200
+	module[moduleText/8], module[moduleFunc/8] = imageText, imageBase+tree
 	m.add(module)
 	return m.finish(section{".gopclntab", elf.SHT_PROGBITS, table, size, 0})
 }
@@ -253,6 +255,10 @@ func TestBadGoTables(t *testing.T) {
 		{"names outside", "table at", put64(8+3*8, 1<<63)},
 		{"functab at the end", "functions in", put64(8+7*8, section.Size-1)},
 		{"no moduledata", "no moduledata", put64(8+3*8, 80)},
+		{"another moduledata", "unknown layout", func(b []byte) {
+			i := bytes.LastIndex(b, binary.LittleEndian.AppendUint64(nil, imageText))
+			binary.LittleEndian.PutUint64(b[i:], imageText+8)
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := bytes.Clone(good)
