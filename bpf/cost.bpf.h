@@ -17,6 +17,7 @@ struct cost_timer {
 static __always_inline struct cost_timer cost_begin(__u32 slot, __u32 mean_gap)
 {
 	struct cost_timer t = { .cost = bpf_map_lookup_elem(&costs, &slot) };
+	__u64 now;
 
 	if (!t.cost)
 		return t;
@@ -28,7 +29,11 @@ static __always_inline struct cost_timer cost_begin(__u32 slot, __u32 mean_gap)
 	/* The gap is random, so that no rhythm of the workload can hide from it. */
 	if (mean_gap > 1)
 		t.cost->until = bpf_get_prandom_u32() & (2 * mean_gap - 1);
+	/* Two readings, so that the clock's own price is known and can be taken off. */
 	t.start = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
+	t.cost->clock_ns += now - t.start;
+	t.start = now;
 	return t;
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -57,7 +58,7 @@ func (c *Config) families() []family {
 }
 
 // Load loads what config asks for. Nothing is attached yet. It needs CAP_BPF and CAP_PERFMON.
-func Load(config Config) (k *Kernel, err error) {
+func Load(config Config) (*Kernel, error) {
 	types, err := btf.LoadKernelSpec()
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) {
 		return nil, errNoBTF
@@ -68,25 +69,25 @@ func Load(config Config) (k *Kernel, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k = &Kernel{config: config, facts: facts, maps: map[string]*ebpf.Map{}, progs: map[string]*ebpf.Program{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, k.Close())
-			k = nil
-		}
-	}()
-	constants := config.constants(facts)
-	for _, f := range config.families() {
+	k := &Kernel{config: config, facts: facts, maps: map[string]*ebpf.Map{}, progs: map[string]*ebpf.Program{}}
+	if err := k.load(types); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+func (k *Kernel) load(types *btf.Spec) (err error) {
+	constants := k.config.constants(k.facts)
+	for _, f := range k.config.families() {
 		if err := k.loadFamily(f, constants, types); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	k.tables = [2]*ebpf.Map{k.maps["counts_a"], k.maps["counts_b"]}
-	k.ring, err = ringbuf.NewReader(k.maps["records"])
-	if err != nil {
-		return nil, fmt.Errorf("ring buffer: %w", err)
+	if k.ring, err = ringbuf.NewReader(k.maps["records"]); err != nil {
+		return fmt.Errorf("ring buffer: %w", err)
 	}
-	return k, nil
+	return nil
 }
 
 // loadFamily loads one object; maps that an earlier one made are used again.
@@ -105,7 +106,7 @@ func (k *Kernel) loadFamily(f family, constants map[string]any, types *btf.Spec)
 		return plainLoadError(err)
 	}
 	for name, m := range coll.Maps {
-		if _, ok := k.maps[name]; !ok {
+		if _, ok := k.maps[name]; !ok && isShared(name) {
 			k.maps[name] = m
 			delete(coll.Maps, name)
 		}
@@ -146,6 +147,9 @@ func (k *Kernel) newCollection(f family, constants map[string]any, types *btf.Sp
 		MapReplacements: shared,
 	})
 }
+
+// isShared says whether a map is one for all objects; the compiler's own sections (.rodata) are each object's.
+func isShared(name string) bool { return !strings.HasPrefix(name, ".") }
 
 // blindSweeps names the programs of f that do without reading user memory.
 func blindSweeps(f family) (family, bool) {

@@ -85,9 +85,9 @@ static __always_inline struct counters *get_counters(void)
 	return bpf_map_lookup_elem(&events, &zero);
 }
 
-#define COUNT(c, field)        \
-	do {                   \
-		if (c)         \
+#define COUNT(c, field)               \
+	do {                          \
+		if (c)                \
 			(c)->field++; \
 	} while (0)
 

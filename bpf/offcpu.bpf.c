@@ -21,13 +21,14 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
-const volatile bool has_prev_state = true;  /* fourth argument of sched_switch: kernel 5.18 */
-const volatile bool has_loop = true;	    /* bpf_loop: kernel 5.17 */
-const volatile bool exact;		    /* every stack */
+const volatile bool has_prev_state = true; /* fourth argument of sched_switch: kernel 5.18 */
+const volatile bool has_loop = true;       /* bpf_loop: kernel 5.17 */
+const volatile bool exact;                 /* every stack */
 const volatile bool with_wakers;
-const volatile __u64 min_block;		    /* ns: shorter waits get no stack */
-const volatile __u64 long_wait = 250000;    /* ns */
-const volatile __u64 sample_gap = 250000;   /* ns: mean time between sampled stacks of a busy switcher */
+const volatile __u64 min_block;          /* ns: shorter waits get no stack */
+const volatile __u64 long_wait = 250000; /* ns */
+const volatile __u64
+	sample_gap = 250000; /* ns: mean time between sampled stacks of a busy switcher */
 
 #define MAX_SHIFT 7
 #define COST_GAP 256
@@ -213,7 +214,8 @@ static long place_frame(__u32 i, struct placing *p)
 
 /* Finds the return addresses of the walk in s on the stack. One that stands there twice
  * in a row may be a leftover: such a walk is not remembered. */
-static __always_inline bool place_frames(struct scratch *s, struct remembered *r, __u32 words, __u32 n)
+static __always_inline bool place_frames(struct scratch *s, struct remembered *r, __u32 words,
+					 __u32 n)
 {
 	struct placing p = { .s = s, .r = r, .n = n };
 
@@ -233,8 +235,7 @@ static __always_inline __u64 blocked_kernel_stack(struct scratch *s, struct task
 	long bytes;
 
 	barrier_var(depth); /* the verifier must see the bounds on the very register that is used */
-	if (depth >= 256 && depth <= KWINDOW_BYTES &&
-	    !bpf_probe_read_kernel(s->window, depth, (void *)sp)) {
+	if (depth <= KWINDOW_BYTES && !bpf_probe_read_kernel(s->window, depth, (void *)sp)) {
 		r = bpf_map_lookup_elem(&walks, &i);
 		if (r && r->n && same_walk(s, r, depth / 8) && r->check == check_of(r, depth))
 			return r->id;
@@ -253,8 +254,9 @@ static __always_inline __u64 blocked_kernel_stack(struct scratch *s, struct task
 static __always_inline __u64 blocked_kernel_stack(struct scratch *s, struct task_struct *task,
 						  __u32 tgid, struct counters *c)
 {
-	return publish_kernel(s, bpf_get_task_stack(task, s->kernel.frames,
-						    sizeof(s->kernel.frames), 0), tgid, c);
+	return publish_kernel(
+		s, bpf_get_task_stack(task, s->kernel.frames, sizeof(s->kernel.frames), 0), tgid,
+		c);
 }
 #endif
 
@@ -290,8 +292,8 @@ static __noinline int send_account(struct task_struct *task, struct account *a, 
 }
 
 /* prev gives up its CPU. */
-static __always_inline void leave(void *ctx, struct control *ctl, struct task_struct *prev, __u8 state,
-				  __u64 now, struct counters *c)
+static __always_inline void leave(void *ctx, struct control *ctl, struct task_struct *prev,
+				  __u8 state, __u64 now, struct counters *c)
 {
 	struct account *a = get_account(prev, c);
 	__u64 gap;
@@ -320,8 +322,8 @@ static __always_inline void leave(void *ctx, struct control *ctl, struct task_st
 		take_user_stack(ctx, prev, a, c);
 }
 
-static __always_inline void fill_key(struct count_key *key, struct task_struct *task, struct account *a,
-				     struct ids *ids)
+static __always_inline void fill_key(struct count_key *key, struct task_struct *task,
+				     struct account *a, struct ids *ids)
 {
 	key->user_stack = a->user_stack;
 	key->tgid = ids->tgid;
@@ -350,8 +352,8 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 }
 
 /* Counts a wait under its stack, for weight waits like it. */
-static __always_inline void count_wait(struct task_struct *task, struct account *a, __u8 kind, __u64 off,
-				       __u64 queued, __u8 shift, struct counters *c)
+static __always_inline void count_wait(struct task_struct *task, struct account *a, __u8 kind,
+				       __u64 off, __u64 queued, __u8 shift, struct counters *c)
 {
 	__u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&switch_scratch, &zero);
@@ -485,8 +487,8 @@ static __always_inline void take_waker(void *ctx, struct account *a, struct coun
 
 	if (!s || !get_ids(waker, &ids))
 		return;
-	a->waker_user_stack =
-		waker->flags & PF_KTHREAD ? 0 : user_stack(ctx, s, waker, ids.tgid, c);
+	a->waker_user_stack = waker->flags & PF_KTHREAD ? 0
+							: user_stack(ctx, s, waker, ids.tgid, c);
 	a->waker_kernel_stack = publish_kernel(
 		s, bpf_get_stack(ctx, s->kernel.frames, sizeof(s->kernel.frames), 0), ids.tgid, c);
 	a->waker_tid = ids.tid;

@@ -32,25 +32,25 @@ struct {
 
 /* Flags of a thread that is off its CPU. */
 enum {
-	WAIT_CHOSEN = 1,   /* its user stack was taken */
-	WAIT_LATE = 2,	   /* by the sweep, not at the switch */
-	WAIT_WAKER = 4,	   /* its waker's stack was taken */
+	WAIT_CHOSEN = 1, /* its user stack was taken */
+	WAIT_LATE = 2,   /* by the sweep, not at the switch */
+	WAIT_WAKER = 4,  /* its waker's stack was taken */
 };
 
 struct account {
-	__u64 on_at;	 /* when it got its CPU; 0: it has none */
-	__u64 out_at;	 /* when it left it; 0: before the window */
+	__u64 on_at;     /* when it got its CPU; 0: it has none */
+	__u64 out_at;    /* when it left it; 0: before the window */
 	__u64 run_delay; /* sched_info.run_delay at that time */
 	__u64 user_stack;
-	__u64 begin;	 /* start of the window or of the thread; 0: not seen yet */
+	__u64 begin; /* start of the window or of the thread; 0: not seen yet */
 	__u64 rand;
-	__u64 woken_at;	 /* only without sched_info */
+	__u64 woken_at; /* only without sched_info */
 	__u64 waker_user_stack;
 	__u64 waker_kernel_stack;
 	__u32 waker_tid;
-	__u8 state;	 /* enum thread_state */
-	__u8 wait;	 /* WAIT_ flags */
-	__u8 shift;	 /* it was chosen with probability 2^-shift */
+	__u8 state; /* enum thread_state */
+	__u8 wait;  /* WAIT_ flags */
+	__u8 shift; /* it was chosen with probability 2^-shift */
 	__u8 pad;
 	__u8 waker_comm[COMM_LEN];
 	struct thread_time time;

@@ -136,13 +136,12 @@ type Cost struct {
 	Program string
 	Runs    uint64
 	Timed   uint64        // runs that were timed
-	PerRun  time.Duration // mean of the timed ones, a clock read less
+	PerRun  time.Duration // mean of the timed ones, less the reading of the clock
 	Missed  uint64        // runs that the kernel left out because one was going on (recursion)
 }
 
-// Costs returns the cost of each attached program. The calibration of the clock, whose
-// own reading is part of a timed run, is done here and now: clock is what one reading takes.
-func (k *Kernel) Costs(clock time.Duration) ([]Cost, error) {
+// Costs returns the cost of each loaded program, as a random share of its runs has timed itself.
+func (k *Kernel) Costs() ([]Cost, error) {
 	var all []Cost
 	for slot, name := range []string{"assay_sample", "assay_switch", "assay_waking"} {
 		p, ok := k.progs[name]
@@ -154,14 +153,15 @@ func (k *Kernel) Costs(clock time.Duration) ([]Cost, error) {
 			return nil, fmt.Errorf("costs: %w", err)
 		}
 		c := Cost{Program: name}
-		var ns uint64
+		var ns, clock uint64
 		for _, l := range lines {
 			c.Runs += l.Runs
 			c.Timed += l.Timed
 			ns += l.TimedNs
+			clock += l.ClockNs
 		}
 		if c.Timed > 0 {
-			c.PerRun = max(0, time.Duration(ns/c.Timed)-clock)
+			c.PerRun = time.Duration((ns - min(ns, clock)) / c.Timed)
 		}
 		if stats, err := p.Stats(); err == nil {
 			c.Missed = stats.RecursionMisses

@@ -18,6 +18,7 @@ type SampleCost struct {
 	Runs    uint64
 	Timed   uint64
 	TimedNs uint64
+	ClockNs uint64
 	Until   uint64
 }
 
@@ -68,6 +69,16 @@ type SampleCounters struct {
 
 type SampleScratch struct {
 	_    structs.HostLayout
+	Walk struct {
+		_        structs.HostLayout
+		Fp       uint64
+		Sp       uint64
+		Hash     uint64
+		N        uint32
+		End      uint32
+		Windowed uint32
+		Pad      uint32
+	}
 	User struct {
 		_ structs.HostLayout
 		H struct {

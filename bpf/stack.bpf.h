@@ -14,6 +14,15 @@ const volatile __u64 hash_seed = 0x9e3779b97f4a7c15;
 /* Room for the two halves of one stack and for what goes into the tables: too
  * big for the 512 bytes of a BPF stack. One for each program family and CPU. */
 struct scratch {
+	struct walk {
+		__u64 fp;
+		__u64 sp;
+		__u64 hash;
+		__u32 n;
+		__u32 end; /* enum stack_end */
+		__u32 windowed;
+		__u32 pad;
+	} walk;
 	struct stack_record user;
 	struct stack_record kernel;
 	struct count_record count;
@@ -112,47 +121,65 @@ static __always_inline __u64 publish_kernel(struct scratch *s, long bytes, __u32
 #define STRIP_PAC(a) (a)
 #endif
 
+/* One step of walk_user: the frame at fp. Not static, so that the verifier looks at it once, by itself, and not at every way
+ * through 127 of them. Returns whether the walk is over. */
+__noinline int walk_step(struct scratch *s)
+{
+	__u64 fp, at, frame[2];
+	__u32 n;
+
+	if (!s)
+		return 1;
+	n = s->walk.n;
+	fp = s->walk.fp;
+	if (n >= MAX_FRAMES)
+		return 1;
+	if (!fp) {
+		s->walk.end = STACK_USER_WHOLE;
+		return 1;
+	}
+	at = fp - s->walk.sp;
+	if (s->walk.windowed && at <= WINDOW_BYTES - 16) {
+		frame[0] = s->window[at / 8];
+		frame[1] = s->window[at / 8 + 1];
+	} else if (bpf_probe_read_user(frame, sizeof(frame), (void *)fp)) {
+		s->walk.end = STACK_USER_BROKEN;
+		return 1;
+	}
+	if (fp & 7 || frame[0] == fp) {
+		s->walk.end = STACK_USER_BROKEN;
+		return 1;
+	}
+	if (!frame[1]) {
+		s->walk.end = STACK_USER_WHOLE;
+		return 1;
+	}
+	s->walk.fp = frame[0];
+	frame[1] = STRIP_PAC(frame[1]);
+	s->user.frames[n] = frame[1];
+	s->walk.hash = mix(s->walk.hash, frame[1]);
+	s->walk.n = n + 1;
+	return 0;
+}
+
 /* Walks the user stack of the current thread along its frame pointers. Our own
  * walk, for two reasons: it knows how a stack ended, and it reads the top of the
  * stack with one copy, where the kernel's helper opens user memory for each word. */
 static __always_inline __u64 walk_user(struct scratch *s, struct pt_regs *regs, __u32 tgid,
 				       struct counters *c)
 {
-	__u64 sp = REGS_SP(regs), fp = REGS_FP(regs), hash;
-	bool windowed = !bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)sp);
-	__u32 end = STACK_USER_CUT, n = 1;
-
+	s->walk.sp = REGS_SP(regs);
+	s->walk.fp = REGS_FP(regs);
+	s->walk.n = 1;
+	s->walk.end = STACK_USER_CUT;
+	s->walk.windowed = !bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.sp);
 	s->user.frames[0] = REGS_IP(regs);
-	hash = mix(hash_seed, s->user.frames[0]);
+	s->walk.hash = mix(hash_seed, s->user.frames[0]);
 	for (int i = 1; i < MAX_FRAMES; i++) {
-		__u64 at = fp - sp, frame[2];
-
-		if (!fp) {
-			end = STACK_USER_WHOLE;
+		if (walk_step(s))
 			break;
-		}
-		if (windowed && at <= WINDOW_BYTES - 16) {
-			frame[0] = s->window[at / 8];
-			frame[1] = s->window[at / 8 + 1];
-		} else if (bpf_probe_read_user(frame, sizeof(frame), (void *)fp)) {
-			end = STACK_USER_BROKEN;
-			break;
-		}
-		if (fp & 7 || frame[0] == fp) {
-			end = STACK_USER_BROKEN;
-			break;
-		}
-		if (!frame[1]) {
-			end = STACK_USER_WHOLE;
-			break;
-		}
-		fp = frame[0];
-		frame[1] = STRIP_PAC(frame[1]);
-		s->user.frames[i] = frame[1];
-		hash = mix(hash, frame[1]);
-		n++;
 	}
-	return publish(&s->user, n, hash, end, tgid, c);
+	return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
 }
 
 /* The user stack of the current thread; ctx is that of the program. */

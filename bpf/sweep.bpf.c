@@ -124,7 +124,8 @@ static __always_inline __u64 write_stack(struct seq_file *seq, struct stack_reco
 	rec->h.n = n;
 	rec->tgid = tgid;
 	rec->id = stack_id(hash_frames(rec, n), n, rec->end);
-	bpf_seq_write(seq, rec, __builtin_offsetof(struct stack_record, frames) + n * sizeof(__u64));
+	bpf_seq_write(seq, rec,
+		      __builtin_offsetof(struct stack_record, frames) + n * sizeof(__u64));
 	return rec->id;
 }
 
@@ -134,7 +135,8 @@ static __always_inline bool has_user_side(struct task_struct *task)
 	       REGS_64BIT((struct pt_regs *)bpf_task_pt_regs(task));
 }
 
-static __always_inline void open_account(struct seq_file *seq, struct task_struct *task, bool can_read)
+static __always_inline void open_account(struct seq_file *seq, struct task_struct *task,
+					 bool can_read)
 {
 	struct control *ctl = get_control();
 	__u32 zero = 0;
@@ -209,7 +211,8 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 	bpf_seq_write(seq, &s->count, sizeof(s->count));
 }
 
-static __always_inline void close_account(struct seq_file *seq, struct task_struct *task, bool can_read)
+static __always_inline void close_account(struct seq_file *seq, struct task_struct *task,
+					  bool can_read)
 {
 	struct control *ctl = get_control();
 	__u32 zero = 0;

@@ -48,6 +48,7 @@ type SweepCost struct {
 	Runs    uint64
 	Timed   uint64
 	TimedNs uint64
+	ClockNs uint64
 	Until   uint64
 }
 
@@ -104,6 +105,16 @@ type SweepCpuTime struct {
 
 type SweepScratch struct {
 	_    structs.HostLayout
+	Walk struct {
+		_        structs.HostLayout
+		Fp       uint64
+		Sp       uint64
+		Hash     uint64
+		N        uint32
+		End      uint32
+		Windowed uint32
+		Pad      uint32
+	}
 	User struct {
 		_ structs.HostLayout
 		H struct {

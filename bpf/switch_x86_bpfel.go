@@ -60,6 +60,7 @@ type SwitchCost struct {
 	Runs    uint64
 	Timed   uint64
 	TimedNs uint64
+	ClockNs uint64
 	Until   uint64
 }
 
@@ -120,6 +121,16 @@ type SwitchRemembered struct {
 
 type SwitchScratch struct {
 	_    structs.HostLayout
+	Walk struct {
+		_        structs.HostLayout
+		Fp       uint64
+		Sp       uint64
+		Hash     uint64
+		N        uint32
+		End      uint32
+		Windowed uint32
+		Pad      uint32
+	}
 	User struct {
 		_ structs.HostLayout
 		H struct {

@@ -11,9 +11,9 @@
 /* Set before load, so that the verifier drops what is not asked for. */
 const volatile __u32 target_kind = TARGET_ALL;
 const volatile __u8 target_comm[COMM_LEN];
-const volatile __u64 target_cgroup;	  /* kernfs ID: the inode of the cgroup's folder */
+const volatile __u64 target_cgroup;      /* kernfs ID: the inode of the cgroup's folder */
 const volatile __s32 target_subsys = -1; /* v1: index of the controller in css_set; v2: -1 */
-const volatile __u32 pidns_level;	  /* 0: the initial PID namespace, no translation */
+const volatile __u32 pidns_level;        /* 0: the initial PID namespace, no translation */
 const volatile __u32 pidns_inum;
 
 struct ids {

@@ -13,9 +13,9 @@
 
 /* What a counter in the table of counts stands for. */
 enum kind {
-	KIND_CPU = 0,	   /* a sample of what ran */
-	KIND_BLOCKED = 1,  /* a wait whose stack is known, weight one */
-	KIND_SAMPLED = 2,  /* a short wait, weighted by one over its probability */
+	KIND_CPU = 0,       /* a sample of what ran */
+	KIND_BLOCKED = 1,   /* a wait whose stack is known, weight one */
+	KIND_SAMPLED = 2,   /* a short wait, weighted by one over its probability */
 	KIND_PREEMPTED = 3, /* runnable, but taken off the CPU */
 	KIND_PREEMPTED_SAMPLED = 4,
 };
@@ -59,11 +59,11 @@ struct count_key {
 };
 
 struct count_value {
-	__u64 count;	 /* events seen */
-	__u64 weight;	 /* events stood for: count, scaled */
-	__u64 ns;	 /* blocked (or preempted) time stood for; CPU samples: 0 */
-	__u64 runq_ns;	 /* run-queue wait after the wake-up, stood for */
-	__u64 first_ns;	 /* CLOCK_MONOTONIC of the first event */
+	__u64 count;    /* events seen */
+	__u64 weight;   /* events stood for: count, scaled */
+	__u64 ns;       /* blocked (or preempted) time stood for; CPU samples: 0 */
+	__u64 runq_ns;  /* run-queue wait after the wake-up, stood for */
+	__u64 first_ns; /* CLOCK_MONOTONIC of the first event */
 };
 
 /* Time of one thread, as accounted at context switches; nanoseconds. */
@@ -71,21 +71,21 @@ struct thread_time {
 	__u64 oncpu;
 	__u64 runq_woken;
 	__u64 runq_preempted;
-	__u64 off[STATE_MAX]; /* by thread_state; [0] and [DEAD] stay 0 */
-	__u64 waits;	      /* blocked intervals */
-	__u64 below_min;	      /* of them shorter than min_block: no stack */
-	__u64 sampled;	      /* blocked ns of the waits that were open to sampling */
-	__u64 queued_sampled; /* run-queue ns after them */
+	__u64 off[STATE_MAX];    /* by thread_state; [0] and [DEAD] stay 0 */
+	__u64 waits;             /* blocked intervals */
+	__u64 below_min;         /* of them shorter than min_block: no stack */
+	__u64 sampled;           /* blocked ns of the waits that were open to sampling */
+	__u64 queued_sampled;    /* run-queue ns after them */
 	__u64 preempted_sampled; /* the same of preemptions */
 	__u64 switches;
 };
 
 /* Records through the ring buffer: all rare. */
 enum record_type {
-	REC_STACK = 1,	/* a stack not seen before */
-	REC_COUNT = 2,	/* a count for which the table had no room */
+	REC_STACK = 1,  /* a stack not seen before */
+	REC_COUNT = 2,  /* a count for which the table had no room */
 	REC_THREAD = 3, /* a thread's account */
-	REC_FLUSH = 4,	/* the table of counts is half full */
+	REC_FLUSH = 4,  /* the table of counts is half full */
 };
 
 struct record_header {
@@ -96,9 +96,9 @@ struct record_header {
 /* What a stack is, and how its walk ended. */
 enum stack_end {
 	STACK_KERNEL = 0,
-	STACK_KERNEL_CUT = 1, /* MAX_FRAMES reached */
-	STACK_USER_WHOLE = 2, /* the chain of frame pointers ended with 0, as the ABI has it */
-	STACK_USER_CUT = 3,   /* MAX_FRAMES reached */
+	STACK_KERNEL_CUT = 1,  /* MAX_FRAMES reached */
+	STACK_USER_WHOLE = 2,  /* the chain of frame pointers ended with 0, as the ABI has it */
+	STACK_USER_CUT = 3,    /* MAX_FRAMES reached */
 	STACK_USER_BROKEN = 4, /* the frame pointer led nowhere */
 	STACK_USER_32BIT = 5,  /* walked by the kernel: its end is not known */
 };
@@ -122,37 +122,38 @@ struct thread_record {
 	__u32 tgid;
 	__u32 tid;
 	__u8 comm[COMM_LEN];
-	__u64 begin_ns;	  /* scheduler clock: start of the window or of the thread */
-	__u64 end_ns;	  /* end of the window or of the thread */
-	__u32 whole;	  /* seen for the whole window */
+	__u64 begin_ns; /* scheduler clock: start of the window or of the thread */
+	__u64 end_ns;   /* end of the window or of the thread */
+	__u32 whole;    /* seen for the whole window */
 	__u32 exited;
 	struct thread_time time;
 };
 
 /* Events and losses, one line a CPU. */
 struct counters {
-	__u64 samples;		/* CPU samples taken */
-	__u64 samples_idle;	/* of the idle task: left out */
-	__u64 samples_other;	/* not of a target: left out */
-	__u64 outside_pidns;	/* threads that our PID namespace can't name */
+	__u64 samples;       /* CPU samples taken */
+	__u64 samples_idle;  /* of the idle task: left out */
+	__u64 samples_other; /* not of a target: left out */
+	__u64 outside_pidns; /* threads that our PID namespace can't name */
 	__u64 switches;
 	__u64 stacks_sent;
-	__u64 ring_full_stacks;	/* new stack not sent now, tried again at its next event */
-	__u64 counts_in_ring;	/* table full: sent one by one */
-	__u64 lost_counts;	/* table full and ring full */
+	__u64 ring_full_stacks; /* new stack not sent now, tried again at its next event */
+	__u64 counts_in_ring;   /* table full: sent one by one */
+	__u64 lost_counts;      /* table full and ring full */
 	__u64 lost_counts_ns;
-	__u64 lost_threads;	/* accounts of ended threads that found no room */
+	__u64 lost_threads; /* accounts of ended threads that found no room */
 	__u64 lost_threads_ns;
-	__u64 storage_full;	/* no memory for a thread's account */
-	__u64 clock_backwards;	/* an interval that came out negative, taken as 0 */
+	__u64 storage_full;    /* no memory for a thread's account */
+	__u64 clock_backwards; /* an interval that came out negative, taken as 0 */
 };
 
 /* What our own runs cost, one line a CPU and program. */
 struct cost {
 	__u64 runs;
-	__u64 timed;	/* of them timed */
+	__u64 timed; /* of them timed */
 	__u64 timed_ns;
-	__u64 until;	/* runs until the next timed one */
+	__u64 clock_ns; /* what reading the clock took in them */
+	__u64 until;    /* runs until the next timed one */
 };
 
 enum cost_slot {
@@ -172,7 +173,7 @@ enum {
 
 enum phase {
 	PHASE_OFF = 0,
-	PHASE_ARMED = 1,   /* the next context switch opens the window */
+	PHASE_ARMED = 1, /* the next context switch opens the window */
 	PHASE_ON = 2,
 	PHASE_CLOSING = 3, /* the next context switch closes it */
 	PHASE_CLOSED = 4,

@@ -52,8 +52,20 @@ func (f *File) scanNotes(s span, ids *buildIDs) {
 	if err := f.ReadAt(p, s.off); err != nil {
 		return // a file without this note is usable, so it isn't an error
 	}
+	ids.read(p, s.align)
+}
+
+// BuildIDOfNotes is the GNU build ID among notes as they stand in memory, such as /sys/kernel/notes; "" when there is none.
+func BuildIDOfNotes(p []byte) string {
+	var ids buildIDs
+	ids.read(p, 4)
+	return ids.gnu
+}
+
+// read takes the build IDs among the notes in p.
+func (ids *buildIDs) read(p []byte, align uint64) {
 	for len(p) > 0 {
-		n, rest, ok := cutNote(p, s.align)
+		n, rest, ok := cutNote(p, align)
 		if !ok {
 			return
 		}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/pprof/profile"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/assaylab/assay/internal/atomicfile"
+	"github.com/assaylab/assay/internal/facts"
+	"github.com/assaylab/assay/profiler"
+	"github.com/assaylab/assay/profiler/annotate"
+	"github.com/assaylab/assay/reports"
+	"github.com/assaylab/assay/symbolize"
+)
+
+// recordFlags are the flags of record as they are given.
+type recordFlags struct {
+	opts   profiler.Options
+	modes  string
+	format string
+	output string
+	split  bool
+	json   bool
+	quiet  bool
+}
+
+func newRecord() *cobra.Command {
+	var f recordFlags
+	cmd := &cobra.Command{
+		Use:   "record [flags] [-- COMMAND [ARGS...]]",
+		Short: "Record where time goes, as a pprof profile",
+		Long: `record writes a pprof profile of the whole machine, of some processes, of a cgroup, or of a command that it
+starts and whose exit status it passes on. A summary goes to stderr: what was found, how complete it is, what it cost.
+
+Modes: cpu samples what runs; offcpu accounts every wait, with its reason and its run-queue time; wall joins both
+under each thread. Several, with commas, become sample types of one file, or a file each with --split.`,
+		Example: `  sudo assay record --duration 10s
+  sudo assay record --mode offcpu --pid 1234 --duration 30s
+  sudo assay record --mode wall -o run.pb.gz -- make test
+  sudo assay record --format flamegraph -o cpu.html --cgroup /sys/fs/cgroup/system.slice`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.opts.Command = args
+			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVarP(&f.modes, "mode", "m", "cpu", "cpu, offcpu, wall, or several with commas")
+	fl.IntVarP(&f.opts.Freq, "freq", "F", 97, "CPU samples a second and CPU")
+	fl.DurationVarP(&f.opts.Duration, "duration", "d", 0, "how long to record (default: until interrupted, or the command ends)")
+	fl.IntSliceVarP(&f.opts.PIDs, "pid", "p", nil, "record these processes, with all their threads")
+	fl.BoolVar(&f.opts.Children, "children", false, "and their descendants")
+	fl.StringVar(&f.opts.Comm, "comm", "", "record threads and processes of this name")
+	fl.StringVar(&f.opts.Cgroup, "cgroup", "", "record a cgroup (a folder, v1 or v2) and those below it")
+	fl.DurationVar(&f.opts.MinBlock, "min-block", 0, "give shorter waits no stack (they still count in totals)")
+	fl.BoolVar(&f.opts.Exact, "exact", false, "take the stack of every wait, however short (costs more)")
+	fl.BoolVar(&f.opts.Wakers, "wakers", false, "record who ended each wait, with its stack")
+	fl.BoolVar(&f.opts.CPULabel, "cpu-label", false, "tell CPU samples apart by CPU")
+	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
+	fl.StringVar(&f.format, "format", "pprof", "pprof, folded, text or flamegraph")
+	fl.StringVarP(&f.output, "output", "o", "", "file to write, - for stdout (default assay-MODE-TIME.pb.gz)")
+	fl.BoolVar(&f.json, "json", false, "write the summary as JSON, to stdout")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
+	return cmd
+}
+
+// run records, names, writes and sums up.
+func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error) {
+	jobs, err := f.plan(time.Now())
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	progress := newProgress(errOut, f.quiet)
+	f.opts.Progress = progress.show
+	rec, err := profiler.Record(ctx, f.opts)
+	progress.clear()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rec.Close()) }()
+	if err := finish(rec); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if err := f.write(j, rec.Profile, out); err != nil {
+			return err
+		}
+		if err := f.sumUp(j, rec.Profile, out, errOut); err != nil {
+			return err
+		}
+	}
+	if rec.ExitCode != 0 {
+		return exitCode(rec.ExitCode)
+	}
+	return nil
+}
+
+// finish gives names to the profile and says what only names can tell.
+func finish(rec *profiler.Recording) error {
+	p := rec.Profile
+	report, err := symbolize.Profile(p, source{rec}, nil)
+	if err != nil {
+		return err
+	}
+	if annotate.Interrupted(p) {
+		if report, err = symbolize.Profile(p, source{rec}, nil); err != nil {
+			return err
+		}
+	}
+	annotate.Waits(p)
+	*p = *p.Compact()
+	fs, err := facts.Parse(p.Comments)
+	if err != nil {
+		return err
+	}
+	for _, u := range report.Unnamed() {
+		fs.AddInt("unnamed."+factName(string(u.Reason)), int64(u.Locations))
+	}
+	fs.Add("assay_version", version())
+	if err := profiler.AddOwnCost(&fs); err != nil {
+		return err
+	}
+	p.Comments = []string{fs.Comment()}
+	return nil
+}
+
+// factName turns a reason into a part of a key: lower case, other characters as _.
+func factName(s string) string {
+	s, _, _ = strings.Cut(s, " (")
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(s))
+}
+
+// source gives the recording's files to the symbolizer.
+type source struct{ rec *profiler.Recording }
+
+func (s source) Object(m *profile.Mapping) (symbolize.Object, error) {
+	f, err := s.rec.Object(m)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s source) PerfMap(m *profile.Mapping) (io.ReadCloser, error) {
+	f, err := s.rec.PerfMap(m)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// sumUp prints the summary of a file.
+func (f *recordFlags) sumUp(j job, p *profile.Profile, out, errOut io.Writer) error {
+	opts := reports.SummaryOptions{File: j.path}
+	switch {
+	case f.json:
+		return reports.SummaryJSON(out, j.part(p), opts)
+	case f.quiet:
+		return nil
+	}
+	opts.Color = isTerminal(errOut)
+	return reports.Summary(errOut, j.part(p), opts)
+}
+
+// progress writes one line over and over, on a terminal only.
+type progress struct {
+	w     io.Writer
+	shown bool
+}
+
+func newProgress(w io.Writer, quiet bool) *progress {
+	if quiet || !isTerminal(w) {
+		return &progress{}
+	}
+	return &progress{w: w}
+}
+
+func (p *progress) show(s profiler.Progress) {
+	if p.w == nil {
+		return
+	}
+	p.shown = true
+	parts := []string{fmt.Sprintf("%d s", int(s.Elapsed.Seconds()))}
+	if s.Samples > 0 {
+		parts = append(parts, fmt.Sprintf("%d samples", s.Samples))
+	}
+	if s.Waits > 0 {
+		parts = append(parts, fmt.Sprintf("%d switches", s.Waits))
+	}
+	parts = append(parts, fmt.Sprintf("%d stacks (Ctrl-C ends and writes)", s.Stacks))
+	if _, err := fmt.Fprintf(p.w, "\r\x1b[Krecording: %s", strings.Join(parts, ", ")); err != nil {
+		p.w = nil
+	}
+}
+
+func (p *progress) clear() {
+	if p.w == nil || !p.shown {
+		return
+	}
+	if _, err := fmt.Fprint(p.w, "\r\x1b[K"); err != nil {
+		p.w = nil
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
+}
+
+// checkOutputs makes sure, before anything is recorded, that each file can be written.
+func checkOutputs(jobs []job) error {
+	for _, j := range jobs {
+		if err := atomicfile.Check(j.path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profiler
+
+import (
+	"sync"
+
+	"github.com/assaylab/assay/bpf"
+)
+
+// aggregate collects what comes from the kernel. It is the [bpf.Handler] of the ring buffer and of the sweeps, and takes the
+// lines of each swapped table.
+type aggregate struct {
+	mu      sync.Mutex
+	procs   *processes
+	stacks  map[uint64]stack
+	counts  map[countKey]*bpf.CountValue
+	threads []bpf.Thread
+	flush   chan struct{}
+	again   uint64 // stacks that came more than once
+}
+
+type stack struct {
+	end    bpf.StackEnd
+	frames []uint64 // leaf first
+}
+
+// countKey is a line of the kernel's table with the address space that the process had.
+type countKey struct {
+	bpf.CountKey
+	image *image // nil: not known
+}
+
+func newAggregate(procs *processes) *aggregate {
+	return &aggregate{
+		procs: procs, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
+		flush: make(chan struct{}, 1),
+	}
+}
+
+// Stack keeps a new stack. The files under its frames are opened now, since the process may soon be gone.
+func (a *aggregate) Stack(s bpf.Stack) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.stacks[s.ID]; ok {
+		a.again++
+		return
+	}
+	a.stacks[s.ID] = stack{s.End, s.Frames}
+	if s.End == bpf.KernelStack || s.End == bpf.KernelCut {
+		return
+	}
+	im := a.procs.imageAt(int(s.Tgid), maxTime)
+	if im == nil {
+		return
+	}
+	for _, addr := range s.Frames {
+		if m := im.find(addr, maxTime); m != nil && m.obj == nil {
+			m.obj = a.procs.files.of(im.pid, &m.mapping)
+		}
+	}
+}
+
+const maxTime = ^uint64(0)
+
+// Count adds a line.
+func (a *aggregate) Count(c bpf.Count) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := countKey{CountKey: c.Key}
+	if c.Key.Flags&bpf.KeyKernelThread == 0 {
+		key.image = a.procs.imageAt(int(c.Key.Tgid), c.Value.FirstNs)
+	}
+	v := a.counts[key]
+	if v == nil {
+		first := c.Value
+		a.counts[key] = &first
+		a.labelProcess(int(c.Key.Tgid))
+		return
+	}
+	v.Count += c.Value.Count
+	v.Weight += c.Value.Weight
+	v.Ns += c.Value.Ns
+	v.RunqNs += c.Value.RunqNs
+}
+
+func (a *aggregate) labelProcess(pid int) {
+	a.procs.label(a.procs.get(pid))
+}
+
+// Thread keeps the account of a thread.
+func (a *aggregate) Thread(t bpf.Thread) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.threads = append(a.threads, t)
+}
+
+// Flush asks for a swap of tables.
+func (a *aggregate) Flush() {
+	select {
+	case a.flush <- struct{}{}:
+	default:
+	}
+}

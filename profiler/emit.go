@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profiler
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/bpf"
+)
+
+// Recording is what [Record] gives: the profile, and the files behind its mappings, which are held open for
+// who wants to name its frames.
+type Recording struct {
+	Profile *profile.Profile
+	// ExitCode is that of the command, 0 without one.
+	ExitCode int
+
+	objects   *objects
+	behind    map[*profile.Mapping]*object
+	closeRest func() error
+}
+
+// Object opens the file that a mapping of the profile shows.
+func (r *Recording) Object(m *profile.Mapping) (*OpenFile, error) {
+	o := r.behind[m]
+	if o == nil {
+		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
+	}
+	if o.path == "[vdso]" {
+		return vdso()
+	}
+	return o.view()
+}
+
+// PerfMap opens the perf map of the process behind a mapping of anonymous memory: /tmp/perf-PID.map in the file system and
+// by the PID that the process itself sees.
+func (r *Recording) PerfMap(m *profile.Mapping) (*os.File, error) {
+	o := r.behind[m]
+	if o == nil || o.root == nil {
+		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
+	}
+	return o.openPerfMap()
+}
+
+// Close closes the files behind the mappings.
+func (r *Recording) Close() error { return r.closeRest() }
+
+// The sample types of each mode, in the order of the values of a sample.
+var sampleTypes = []struct {
+	mode Mode
+	typ  profile.ValueType
+}{
+	{CPU, profile.ValueType{Type: "samples", Unit: "count"}},
+	{CPU, profile.ValueType{Type: "cpu", Unit: "nanoseconds"}},
+	{OffCPU, profile.ValueType{Type: "off_cpu_events", Unit: "count"}},
+	{OffCPU, profile.ValueType{Type: "off_cpu", Unit: "nanoseconds"}},
+	{OffCPU, profile.ValueType{Type: "runqueue", Unit: "nanoseconds"}},
+	{Wall, profile.ValueType{Type: "wall", Unit: "nanoseconds"}},
+}
+
+// values are all numbers of a sample, before those of modes not asked for are left out.
+type values struct {
+	samples, cpu, events, off, runq, wall int64
+}
+
+func (v values) pick(modes []Mode) []int64 {
+	all := []int64{v.samples, v.cpu, v.events, v.off, v.runq, v.wall}
+	var out []int64
+	for i, t := range sampleTypes {
+		if slices.Contains(modes, t.mode) {
+			out = append(out, all[i])
+		}
+	}
+	return out
+}
+
+// emitter builds the profile.
+type emitter struct {
+	rec       *Recorder
+	p         *profile.Profile
+	behind    map[*profile.Mapping]*object
+	mappings  map[mappingKey]*profile.Mapping
+	locations map[locationKey]*profile.Location
+	functions map[string]*profile.Location // frames that we make up
+	modules   []module
+	quality   stackTimes
+}
+
+type mappingKey struct {
+	path, buildID string
+	start         uint64
+	pid           int // of memory that is each process' own
+}
+
+type locationKey struct {
+	m    *profile.Mapping
+	addr uint64
+}
+
+func (r *Recorder) emit() (*Recording, error) {
+	modules, err := readModules()
+	if err != nil {
+		r.degraded = append(r.degraded, err.Error())
+	}
+	e := &emitter{
+		rec: r, modules: modules,
+		p:        &profile.Profile{TimeNanos: r.start.UnixNano(), DurationNanos: r.end.Sub(r.start).Nanoseconds()},
+		behind:   map[*profile.Mapping]*object{},
+		mappings: map[mappingKey]*profile.Mapping{}, locations: map[locationKey]*profile.Location{},
+		functions: map[string]*profile.Location{},
+	}
+	e.setTypes()
+	scales := newScales(r.agg.threads, r.agg.counts)
+	for _, key := range sortedKeys(r.agg.counts) {
+		e.add(key, r.agg.counts[key], scales)
+	}
+	if r.opts.accounts() {
+		e.addRests(scales)
+	}
+	facts, err := r.facts(e, scales)
+	if err != nil {
+		return nil, err
+	}
+	e.p.Comments = []string{facts.Comment()}
+	rec := &Recording{Profile: e.p, objects: r.objects, behind: e.behind}
+	if r.command != nil {
+		rec.ExitCode, err = r.command.finish()
+		if err != nil {
+			return nil, err
+		}
+	}
+	rec.closeRest, r.objects = r.objects.close, nil
+	return rec, r.close()
+}
+
+func (e *emitter) setTypes() {
+	modes := e.rec.opts.Modes
+	for _, t := range sampleTypes {
+		if slices.Contains(modes, t.mode) {
+			e.p.SampleType = append(e.p.SampleType, &profile.ValueType{Type: t.typ.Type, Unit: t.typ.Unit})
+		}
+	}
+	e.p.PeriodType, e.p.Period = &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, e.rec.period()
+	if !e.rec.opts.samples() {
+		e.p.PeriodType, e.p.Period = &profile.ValueType{Type: "off_cpu", Unit: "nanoseconds"}, 1
+	}
+	e.p.DefaultSampleType = e.p.SampleType[len(e.p.SampleType)-1].Type
+	for _, want := range []string{"cpu", "off_cpu", "wall"} {
+		if slices.ContainsFunc(e.p.SampleType, func(t *profile.ValueType) bool { return t.Type == want }) {
+			e.p.DefaultSampleType = want
+			break
+		}
+	}
+}
+
+// period is the CPU time that one sample stands for, in nanoseconds.
+func (r *Recorder) period() int64 { return int64(time.Second) / int64(r.opts.Freq) }
+
+// sortedKeys gives the keys in an order that does not depend on the map.
+func sortedKeys(counts map[countKey]*bpf.CountValue) []countKey {
+	keys := make([]countKey, 0, len(counts))
+	for k := range counts {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b countKey) int {
+		return cmp.Or(cmp.Compare(a.Tgid, b.Tgid), cmp.Compare(a.Tid, b.Tid), cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(counts[a].FirstNs, counts[b].FirstNs), cmp.Compare(a.UserStack, b.UserStack),
+			cmp.Compare(a.KernelStack, b.KernelStack))
+	})
+	return keys
+}
+
+// add turns one line of counts into samples.
+func (e *emitter) add(key countKey, v *bpf.CountValue, scales *scales) {
+	locs := e.stackOf(key, v.FirstNs)
+	s := scales.of(key)
+	switch key.Kind {
+	case bpf.KindCPU:
+		cpu := int64(v.Count) * e.rec.period()
+		e.judge(key, cpu)
+		e.sample(key, locs, values{samples: int64(v.Count), cpu: cpu, wall: round(float64(v.Count) * s.perSample)}, labels{state: "running"})
+	case bpf.KindBlocked, bpf.KindSampled:
+		scale, queued := 1.0, 1.0
+		if key.Kind == bpf.KindSampled {
+			scale, queued = s.off, s.queued
+		}
+		off, runq := round(float64(v.Ns)*scale), round(float64(v.RunqNs)*queued)
+		e.judge(key, off+runq)
+		e.sample(key, locs, values{events: int64(v.Weight), off: off, wall: off}, labels{state: bpf.StateName(key.State), waiting: true})
+		if runq > 0 {
+			e.sample(key, locs, values{runq: runq, wall: runq}, labels{state: "runnable", runqueue: "woken"})
+		}
+	case bpf.KindPreempted, bpf.KindPreemptedSampled:
+		scale := 1.0
+		if key.Kind == bpf.KindPreemptedSampled {
+			scale = s.preempted
+		}
+		runq := round(float64(v.Ns) * scale)
+		e.judge(key, runq)
+		e.sample(key, locs, values{runq: runq, wall: runq}, labels{state: "runnable", runqueue: "preempted"})
+	}
+}
+
+func round(f float64) int64 { return int64(f + 0.5) }
+
+// labels are those that depend on the kind of time.
+type labels struct {
+	state, runqueue string
+	waiting         bool
+}
+
+func (e *emitter) sample(key countKey, locs []*profile.Location, v values, l labels) {
+	vals := v.pick(e.rec.opts.Modes)
+	if !slices.ContainsFunc(vals, func(n int64) bool { return n != 0 }) {
+		return
+	}
+	if e.rec.opts.has(Wall) {
+		name := fmt.Sprintf("thread %s (%d)", bpf.CommString(key.Comm), key.Tid)
+		locs = append(slices.Clip(locs), e.made(name))
+	}
+	s := &profile.Sample{Location: locs, Value: vals, Label: map[string][]string{}, NumLabel: map[string][]int64{}, NumUnit: map[string][]string{}}
+	s.NumLabel["pid"], s.NumLabel["tid"] = []int64{int64(key.Tgid)}, []int64{int64(key.Tid)}
+	set := func(name, value string) {
+		if value != "" {
+			s.Label[name] = []string{value}
+		}
+	}
+	set("comm", bpf.CommString(key.Comm))
+	if p := e.rec.procs.table[int(key.Tgid)]; p != nil {
+		set("cgroup", p.cgroup)
+		set("container_id", containerOf(p.cgroup))
+	}
+	if key.Kind != bpf.KindCPU || e.rec.opts.accounts() {
+		set("thread_state", l.state)
+	}
+	set("runqueue", l.runqueue)
+	if l.waiting {
+		set("syscall", syscallName(key.Syscall))
+		if key.Syscall == bpf.NoSyscall && key.Flags&bpf.KeyKernelThread == 0 {
+			set("syscall", "none")
+		}
+	}
+	if key.Cpu != bpf.NoCPU {
+		s.NumLabel["cpu"], s.NumUnit["cpu"] = []int64{int64(key.Cpu)}, []string{"cpu"}
+	}
+	e.p.Sample = append(e.p.Sample, s)
+}
+
+// stackOf is the whole stack of a line, leaf first: with --wakers who woke it, then kernel, then user frames.
+func (e *emitter) stackOf(key countKey, at uint64) []*profile.Location {
+	var locs []*profile.Location
+	if key.WakerTid != 0 {
+		// The waker's stack stands on its head, so that the waits meet at their own roots.
+		waker := append(e.kernelFrames(key.WakerKernelStack, false), e.userFrames(nil, key.WakerUserStack, at, true)...)
+		slices.Reverse(waker)
+		locs = append(locs, waker...)
+		locs = append(locs, e.made("[woken by "+bpf.CommString(key.WakerComm)+"]"))
+	}
+	locs = append(locs, e.kernelFrames(key.KernelStack, key.Kind == bpf.KindCPU)...)
+	if key.Flags&bpf.KeyKernelThread != 0 {
+		return locs
+	}
+	// In a system call the thread's PC is the address to return to; in an interrupt or a fault, it is where it was.
+	user := e.userFrames(key.image, key.UserStack, at, key.Syscall != bpf.NoSyscall)
+	if len(user) == 0 && key.Flags&bpf.KeyNoUserStack != 0 {
+		user = []*profile.Location{e.made("[user stack not taken]")}
+	}
+	if len(locs)+len(user) == 0 {
+		return []*profile.Location{e.made("[no stack]")}
+	}
+	return append(locs, user...)
+}
+
+// kernelFrames are the frames of a kernel stack. All but the leaf of an interrupted thread are return addresses: the
+// call is the instruction before.
+func (e *emitter) kernelFrames(id uint64, leafIsExact bool) []*profile.Location {
+	st, ok := e.rec.agg.stacks[id]
+	if !ok {
+		return e.missing(id)
+	}
+	locs := make([]*profile.Location, 0, len(st.frames)+8)
+	for i, addr := range st.frames {
+		if i > 0 || !leafIsExact {
+			addr--
+		}
+		locs = append(locs, e.location(e.kernelMapping(addr), addr))
+	}
+	return locs
+}
+
+// missing stands for a stack that user space never got.
+func (e *emitter) missing(id uint64) []*profile.Location {
+	if id == 0 {
+		return nil
+	}
+	return []*profile.Location{e.made("[stack lost]")}
+}
+
+func (e *emitter) userFrames(im *image, id, at uint64, leafReturns bool) []*profile.Location {
+	st, ok := e.rec.agg.stacks[id]
+	if !ok {
+		return e.missing(id)
+	}
+	var locs []*profile.Location
+	for i, addr := range st.frames {
+		if i > 0 || leafReturns {
+			addr--
+		}
+		loc, mapped := e.userLocation(im, addr, at)
+		locs = append(locs, loc)
+		if !mapped && im != nil {
+			break // what follows a frame outside all code is noise
+		}
+	}
+	return locs
+}
+
+// userLocation is an address of a process, in terms of the file behind it where there is one.
+func (e *emitter) userLocation(im *image, addr, at uint64) (loc *profile.Location, mapped bool) {
+	var m *timedMapping
+	if im != nil {
+		m = im.find(addr, at)
+	}
+	if m == nil {
+		return e.location(nil, addr), false
+	}
+	if m.obj == nil {
+		m.obj = e.rec.objects.of(im.pid, &m.mapping)
+	}
+	pm, base := e.userMapping(im, m, addr)
+	return e.location(pm, addr-base), true
+}
+
+// userMapping is the profile's mapping for one of a process, and what to subtract from addresses in it. A file that could be read gets
+// one mapping at the addresses that the file itself names (as symbolizers and disassemblers want), whatever
+// place it has in each process; else the mapping is the process' own.
+func (e *emitter) userMapping(im *image, m *timedMapping, addr uint64) (pm *profile.Mapping, base uint64) {
+	o := m.obj
+	key := mappingKey{path: m.path, buildID: o.buildID, start: m.start, pid: im.pid}
+	pm = &profile.Mapping{Start: m.start, Limit: m.end, Offset: m.off, File: m.path, BuildID: o.buildID}
+	switch {
+	case o.anon:
+		pm.File = fmt.Sprintf("[anon pid %d]", im.pid)
+	case m.path == "[vdso]":
+		base = m.start
+		key = mappingKey{path: m.path}
+		pm.Start, pm.Limit, pm.Offset = 0, m.end-m.start, 0
+	case len(o.loads) > 0:
+		if seg, ok := o.segment(addr - m.start + m.off); ok {
+			page := seg.Off & 0xfff
+			pm.Start, pm.Limit, pm.Offset = seg.Vaddr-page, seg.Vaddr+seg.Memsz, seg.Off-page
+			base = m.start - m.off + seg.Off - seg.Vaddr
+			key = mappingKey{path: m.path, buildID: o.buildID, start: pm.Start}
+		}
+	}
+	if old := e.mappings[key]; old != nil {
+		return old, base
+	}
+	pm.File = strings.TrimSuffix(pm.File, " (deleted)")
+	e.addMapping(key, pm)
+	e.behind[pm] = o
+	return pm, base
+}
+
+func (e *emitter) addMapping(key mappingKey, m *profile.Mapping) {
+	m.ID = uint64(len(e.p.Mapping) + 1)
+	e.mappings[key] = m
+	e.p.Mapping = append(e.p.Mapping, m)
+}
+
+func (e *emitter) kernelMapping(addr uint64) *profile.Mapping {
+	m := findModule(e.modules, addr)
+	key := mappingKey{path: m.name, start: m.start}
+	pm := e.mappings[key]
+	if pm == nil {
+		pm = &profile.Mapping{Start: m.start, Limit: m.end, Offset: m.start, File: m.name}
+		if m.name == kernelName {
+			pm.BuildID = kernelBuildID()
+		}
+		e.addMapping(key, pm)
+	}
+	return pm
+}
+
+func (e *emitter) location(m *profile.Mapping, addr uint64) *profile.Location {
+	key := locationKey{m, addr}
+	l := e.locations[key]
+	if l == nil {
+		l = &profile.Location{ID: uint64(len(e.p.Location) + 1), Mapping: m, Address: addr}
+		e.locations[key] = l
+		e.p.Location = append(e.p.Location, l)
+	}
+	return l
+}
+
+// made is a frame that stands for something other than code; its name has brackets.
+func (e *emitter) made(name string) *profile.Location {
+	l := e.functions[name]
+	if l == nil {
+		f := &profile.Function{ID: uint64(len(e.p.Function) + 1), Name: name, SystemName: name}
+		e.p.Function = append(e.p.Function, f)
+		l = &profile.Location{ID: uint64(len(e.p.Location) + 1), Line: []profile.Line{{Function: f}}}
+		e.p.Location = append(e.p.Location, l)
+		e.functions[name] = l
+	}
+	return l
+}
+
+// finish waits for a command whose recording has been ended early: it is told to end, as the shell's interrupt would.
+func (c *command) finish() (int, error) {
+	<-c.done
+	return c.code, c.err
+}
+
+// syscallName is the name of a system call, its number if it has none here, "" for none.
+func syscallName(nr int32) string {
+	if nr < 0 {
+		return ""
+	}
+	if name, ok := syscallNames[nr]; ok {
+		return name
+	}
+	return strconv.Itoa(int(nr))
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profiler
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/internal/facts"
+)
+
+// stackTimes is for how much time there is what quality of stack, in nanoseconds.
+type stackTimes struct {
+	whole, cut, broken, none int64
+}
+
+// judge adds the time of a line to the quality of its stack.
+func (e *emitter) judge(key countKey, ns int64) {
+	q := &e.quality
+	st, ok := e.rec.agg.stacks[key.UserStack]
+	kernel, hasKernel := e.rec.agg.stacks[key.KernelStack]
+	switch {
+	case key.KernelStack != 0 && !hasKernel, key.UserStack != 0 && !ok:
+		q.none += ns // lost on the way
+	case hasKernel && kernel.end == bpf.KernelCut:
+		q.cut += ns
+	case key.Flags&bpf.KeyKernelThread != 0:
+		if !hasKernel {
+			q.none += ns
+			return
+		}
+		q.whole += ns
+	case !ok:
+		q.none += ns
+	case st.end == bpf.UserCut:
+		q.cut += ns
+	case st.end == bpf.UserWhole && e.allMapped(key, st):
+		q.whole += ns
+	default:
+		q.broken += ns
+	}
+}
+
+// allMapped says whether every frame of a user stack lies in code: a chain of frame pointers that ends well can still
+// have gone astray.
+func (e *emitter) allMapped(key countKey, st stack) bool {
+	if key.image == nil {
+		return false
+	}
+	for _, addr := range st.frames {
+		if key.image.find(addr, maxTime) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// facts says how the profile was measured. The keys are documented in docs/reference/facts.md.
+func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
+	var f facts.Facts
+	f.AddDuration("duration_ns", r.end.Sub(r.start))
+	f.AddInt("start_unix_ns", r.start.UnixNano())
+	f.Add("modes", joinModes(r.opts.Modes))
+	f.Add("targets", r.opts.targets())
+	c, err := r.kernel.Counters()
+	if err != nil {
+		return nil, err
+	}
+	f.AddInt("ncpu", int64(max(r.ncpu, runtime.NumCPU())))
+	f.AddInt("processes", int64(e.processes()))
+	if r.opts.samples() {
+		r.sampleFacts(&f, c)
+	}
+	if r.opts.accounts() {
+		r.accountFacts(&f, s)
+	} else {
+		f.AddInt("threads", int64(r.threads))
+	}
+	r.lossFacts(&f, c)
+	f.AddInt("time_ns.whole", e.quality.whole)
+	f.AddInt("time_ns.cut", e.quality.cut)
+	f.AddInt("time_ns.broken", e.quality.broken)
+	f.AddInt("time_ns.none", e.quality.none)
+	f.AddInt("stacks", int64(len(r.agg.stacks)))
+	if err := r.costFacts(&f); err != nil {
+		return nil, err
+	}
+	for i, text := range r.degraded {
+		f.Add("degraded."+strconv.Itoa(i), text)
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err == nil {
+		f.Add("kernel", cString(u.Release[:]))
+	}
+	f.Add("arch", runtime.GOARCH)
+	return f, nil
+}
+
+func joinModes(modes []Mode) string {
+	names := make([]string, len(modes))
+	for i, m := range modes {
+		names[i] = string(m)
+	}
+	return strings.Join(names, ",")
+}
+
+func (o *Options) targets() string {
+	switch {
+	case len(o.PIDs) > 0:
+		what := "pid " + strings.Trim(fmt.Sprint(o.PIDs), "[]")
+		if o.Children {
+			what += " and children"
+		}
+		return what
+	case o.Comm != "":
+		return "comm " + o.Comm
+	case o.Cgroup != "":
+		return "cgroup " + o.Cgroup
+	case len(o.Command) > 0:
+		return "command " + strings.Join(o.Command, " ")
+	}
+	return "whole machine"
+}
+
+// processes counts those that have samples.
+func (e *emitter) processes() int {
+	pids := map[uint32]bool{}
+	for k := range e.rec.agg.counts {
+		pids[k.Tgid] = true
+	}
+	return len(pids)
+}
+
+func (r *Recorder) sampleFacts(f *facts.Facts, c bpf.Counters) {
+	onCPU := r.cpuAfter - r.cpuBefore
+	expected := int64(onCPU.Seconds()*float64(r.opts.Freq) + 0.5)
+	f.Add("event", string(r.sampler.event))
+	f.AddInt("freq_hz", int64(r.opts.Freq))
+	f.AddInt("samples_expected", expected)
+	f.AddInt("samples_taken", int64(c.Samples))
+	f.AddInt("samples_idle", int64(c.SamplesIdle))
+	f.AddDuration("oncpu_ns", onCPU)
+	// Expected and not taken, by no cause that is counted: the kernel throttles events whose handlers take too long, and
+	// leaves out a program while another runs on the CPU.
+	if missing := expected - int64(c.Samples+c.LostCounts); missing > 0 {
+		f.AddInt("lost.throttled", missing)
+	}
+}
+
+func (r *Recorder) accountFacts(f *facts.Facts, s *scales) {
+	var sum bpf.ThreadTime
+	var wall, whole, below uint64
+	var residual int64
+	worst := 0.0
+	for _, t := range r.agg.threads {
+		addTime(&sum, &t.Time)
+		parts := t.Time.Oncpu + t.Time.RunqWoken + t.Time.RunqPreempted + offTotal(&t.Time)
+		wall += t.End - t.Begin
+		left := int64(t.End-t.Begin) - int64(parts)
+		residual += left
+		if t.Whole {
+			whole++
+			if t.End > t.Begin {
+				worst = max(worst, abs(float64(left))/float64(t.End-t.Begin))
+			}
+		}
+		below += t.Time.BelowMin
+	}
+	f.AddInt("threads", int64(len(s.threads)))
+	f.AddInt("threads_whole", int64(whole))
+	f.AddInt("switches", int64(sum.Switches))
+	f.AddInt("waits", int64(sum.Waits))
+	f.AddInt("acct.oncpu_ns", int64(sum.Oncpu))
+	f.AddInt("acct.runqueue_woken_ns", int64(sum.RunqWoken))
+	f.AddInt("acct.runqueue_preempted_ns", int64(sum.RunqPreempted))
+	f.AddInt("acct.offcpu_interruptible_ns", int64(sum.Off[bpf.StateInterruptible]))
+	f.AddInt("acct.offcpu_uninterruptible_ns", int64(sum.Off[bpf.StateUninterruptible]))
+	f.AddInt("acct.offcpu_stopped_ns", int64(sum.Off[bpf.StateStopped]))
+	f.AddInt("acct.offcpu_idle_ns", int64(sum.Off[bpf.StateIdle]))
+	f.AddInt("acct.wall_ns", int64(wall))
+	f.AddInt("acct.residual_ns", residual)
+	f.AddFloat("acct.max_thread_residual_ratio", worst)
+	f.AddInt("acct.window_ns", int64(r.window.End-r.window.Start))
+	policy := "every wait"
+	if !r.opts.Exact {
+		policy = "each wait of 250us or more; shorter ones of threads that switch more often than every 250us by chance, in proportion to time, scaled"
+	}
+	f.Add("offcpu.stack_policy", policy)
+	f.AddInt("offcpu.short_total_ns", int64(sum.Sampled+sum.QueuedSampled+sum.PreemptedSampled))
+	f.AddInt("offcpu.below_min_block", int64(below))
+}
+
+func abs(f float64) float64 { return max(f, -f) }
+
+// lossFacts names what is not in the profile, or not as it should be.
+func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
+	loss := func(key string, n uint64) {
+		if n > 0 {
+			f.AddInt(key, int64(n))
+		}
+	}
+	loss("lost.map_full", c.LostCounts)
+	loss("lost_ns.map_full", c.LostCountsNs)
+	loss("lost.thread_accounts", c.LostThreads)
+	loss("lost_ns.thread_accounts", c.LostThreadsNs)
+	loss("lost.thread_storage", c.StorageFull)
+	loss("lost.outside_pid_namespace", c.OutsidePidns)
+	loss("clock_backwards", c.ClockBackwards)
+	loss("counts_through_ring", c.CountsInRing)
+	loss("ring_full_retries", c.RingFullStacks)
+	if r.side != nil {
+		loss("lost.sideband", r.side.lost)
+		loss("lost.sideband_unreadable", r.side.bad)
+	}
+	loss("processes_unread", r.procs.unread)
+	loss("mappings_over_bound", r.procs.truncated)
+	loss("files_not_held", r.objects.unheld)
+}
+
+func (r *Recorder) costFacts(f *facts.Facts) error {
+	costs, err := r.kernel.Costs()
+	if err != nil {
+		return err
+	}
+	var total time.Duration
+	var runs, missed uint64
+	for _, c := range costs {
+		if c.Runs == 0 {
+			continue
+		}
+		total += c.PerRun * time.Duration(c.Runs)
+		runs += c.Runs
+		missed += c.Missed
+		name := strings.TrimPrefix(c.Program, "assay_")
+		f.AddInt("cost."+name+"_runs", int64(c.Runs))
+		f.AddDuration("cost."+name+"_ns_per_run", c.PerRun)
+	}
+	f.AddDuration("cost.bpf_ns", total)
+	f.AddInt("cost.bpf_runs", int64(runs))
+	f.Add("cost.bpf_method", "a random share of the runs timed by the program itself, less the clock's own price; entry to the program is not in it")
+	if missed > 0 {
+		f.AddInt("lost.recursion", int64(missed))
+	}
+	f.AddInt("cost.map_bytes", int64(r.kernel.MapBytes()))
+	return AddOwnCost(f)
+}
+
+// AddOwnCost adds what this process has cost until now: CPU time and peak memory. Who goes on working with the profile calls it
+// again at the end.
+func AddOwnCost(f *facts.Facts) error {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return fmt.Errorf("own cost: %w", err)
+	}
+	f.AddDuration("cost.agent_cpu_ns", time.Duration(u.Utime.Nano()+u.Stime.Nano()))
+	f.AddInt("cost.peak_rss_bytes", u.Maxrss*1024)
+	return nil
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profiler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/bpf"
+)
+
+// Recorder is a recording that is going on.
+type Recorder struct {
+	opts    Options
+	kernel  *bpf.Kernel
+	sampler *sampler
+	side    *sideband
+	objects *objects
+	procs   *processes
+	agg     *aggregate
+	command *command
+
+	window     bpf.Window // of time accounting
+	start, end time.Time
+	startMono  uint64
+	cpuBefore  time.Duration
+	cpuAfter   time.Duration
+	threads    uint64
+	readers    chan error // ends of the goroutine that reads the ring
+	stop       chan struct{}
+	ncpu       int
+	degraded   []string
+}
+
+// Record records what opts asks for, until the duration is over, the command has ended or ctx is done,
+// whichever comes first: all three are good ends.
+func Record(ctx context.Context, opts Options) (*Recording, error) {
+	r := &Recorder{opts: opts}
+	if err := r.opts.complete(); err != nil {
+		return nil, err
+	}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	err := r.run(ctx)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r.finish()
+}
+
+// open loads and attaches everything, and starts the command.
+func (r *Recorder) open() error {
+	config, err := r.opts.configure()
+	if err != nil {
+		return err
+	}
+	for _, pid := range r.opts.PIDs {
+		if _, err := threadGroup(pid); err != nil {
+			return err
+		}
+	}
+	if r.kernel, err = bpf.Load(config); err != nil {
+		return err
+	}
+	r.objects = newObjects()
+	r.procs = newProcesses(r.objects)
+	r.agg = newAggregate(r.procs)
+	if r.side, err = newSideband(); err != nil {
+		// Without it, processes that come and go are seen only when they are caught alive.
+		r.degraded = append(r.degraded, "no side band, so short-lived processes may stay unnamed: "+err.Error())
+		r.side = nil
+	}
+	if err := r.kernel.Attach(); err != nil {
+		return err
+	}
+	if err := addTargets(r.kernel, &r.opts); err != nil {
+		return err
+	}
+	if r.kernel.Blind() {
+		r.degraded = append(r.degraded, "this kernel's iterators can't read user memory: waits from before the window have no user stack")
+	}
+	r.readers, r.stop = make(chan error, 1), make(chan struct{})
+	go r.readRing()
+	if len(r.opts.Command) > 0 {
+		return r.startWithCommand()
+	}
+	return r.begin()
+}
+
+func (r *Recorder) startWithCommand() (err error) {
+	r.command, err = startCommand(r.opts.Command, func(pid int) error {
+		if err := r.kernel.AddTarget(pid, true); err != nil {
+			return err
+		}
+		return r.begin()
+	})
+	return err
+}
+
+// begin opens the window.
+func (r *Recorder) begin() (err error) {
+	r.start, r.startMono = time.Now(), monotonic()
+	if r.opts.accounts() {
+		if err := r.kernel.OpenWindow(); err != nil {
+			return err
+		}
+	}
+	if r.opts.samples() {
+		if r.sampler, err = newSampler(r.opts.Freq, r.kernel.SampleProgram().FD()); err != nil {
+			return err
+		}
+		if r.cpuBefore, _, err = r.kernel.CPUTime(); err != nil {
+			return err
+		}
+	}
+	if r.opts.accounts() {
+		return r.kernel.Sweep(bpf.SweepOpen, r.agg)
+	}
+	return nil
+}
+
+func monotonic() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano())
+}
+
+const (
+	ringPeriod  = 100 * time.Millisecond // the ring and the side band are looked at
+	swapPeriod  = 5 * time.Second        // the table of counts is swapped at least
+	swapAt      = 4                      // or when a quarter of it is full
+	burialDelay = 2 * swapPeriod
+)
+
+// readRing reads records until stop is closed. The ring wakes it early when it fills up.
+func (r *Recorder) readRing() {
+	for {
+		if err := r.kernel.ReadRing(time.Now().Add(ringPeriod), r.agg); err != nil {
+			r.readers <- err
+			return
+		}
+		select {
+		case <-r.stop:
+			r.readers <- nil
+			return
+		default:
+		}
+	}
+}
+
+// run waits for the end, and keeps tables and rings from filling up meanwhile.
+func (r *Recorder) run(ctx context.Context) error {
+	if r.opts.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.opts.Duration-time.Since(r.start))
+		defer cancel()
+	}
+	var ended chan struct{}
+	if r.command != nil {
+		ended = r.command.done
+	}
+	tick := time.NewTicker(ringPeriod)
+	defer tick.Stop()
+	lastSwap, lastLook := r.start, r.start
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ended:
+			return nil
+		case err := <-r.readers:
+			r.readers <- err
+			return err
+		case <-r.agg.flush:
+			if err := r.swap(); err != nil {
+				return err
+			}
+			lastSwap = time.Now()
+		case now := <-tick.C:
+			due, err := r.tick(now, lastSwap)
+			if err != nil {
+				return err
+			}
+			if due {
+				lastSwap = now
+			}
+			if now.Sub(lastLook) >= time.Second {
+				lastLook = now
+				if err := r.look(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// tick reads the side band, and swaps tables when it is time.
+func (r *Recorder) tick(now, lastSwap time.Time) (swapped bool, err error) {
+	r.readSide()
+	fill, err := r.kernel.Fill()
+	if err != nil {
+		return false, err
+	}
+	if fill < r.kernel.Capacity()/swapAt && now.Sub(lastSwap) < swapPeriod {
+		return false, nil
+	}
+	return true, r.swap()
+}
+
+func (r *Recorder) readSide() {
+	if r.side == nil {
+		return
+	}
+	r.agg.mu.Lock()
+	defer r.agg.mu.Unlock()
+	r.side.read(r.procs)
+}
+
+func (r *Recorder) swap() error {
+	r.readSide()
+	if err := r.kernel.Swap(r.agg.Count); err != nil {
+		return err
+	}
+	r.agg.mu.Lock()
+	defer r.agg.mu.Unlock()
+	if now := monotonic(); now > uint64(burialDelay) {
+		r.procs.bury(now - uint64(burialDelay))
+	}
+	return nil
+}
+
+// look is done once a second: CPUs may have come, and somebody may watch.
+func (r *Recorder) look() error {
+	cpus, err := onlineCPUs()
+	if err != nil {
+		return err
+	}
+	if r.side != nil {
+		if err := r.side.follow(cpus); err != nil {
+			return err
+		}
+	}
+	if r.sampler != nil {
+		if err := r.sampler.follow(cpus); err != nil {
+			return err
+		}
+	}
+	r.ncpu = max(r.ncpu, len(cpus))
+	if r.opts.Progress == nil {
+		return nil
+	}
+	c, err := r.kernel.Counters()
+	if err != nil {
+		return err
+	}
+	r.agg.mu.Lock()
+	stacks := len(r.agg.stacks)
+	r.agg.mu.Unlock()
+	r.opts.Progress(Progress{Elapsed: time.Since(r.start), Samples: c.Samples, Waits: c.Switches, Stacks: stacks})
+	return nil
+}
+
+// finish closes the window, reads what is left and makes the profile.
+func (r *Recorder) finish() (*Recording, error) {
+	rec, err := r.collect()
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return rec, nil
+}
+
+func (r *Recorder) collect() (*Recording, error) {
+	if err := r.closeWindow(); err != nil {
+		return nil, err
+	}
+	r.end = time.Now()
+	close(r.stop)
+	if err := r.kernel.Wake(); err != nil {
+		return nil, fmt.Errorf("ring buffer: %w", err)
+	}
+	if err := <-r.readers; err != nil {
+		return nil, err
+	}
+	r.stop = nil
+	if err := r.kernel.ReadRing(time.Now(), r.agg); err != nil {
+		return nil, err
+	}
+	if err := r.swap(); err != nil {
+		return nil, err
+	}
+	return r.emit()
+}
+
+func (r *Recorder) closeWindow() (err error) {
+	if r.sampler != nil {
+		if r.cpuAfter, r.threads, err = r.kernel.CPUTime(); err != nil {
+			return err
+		}
+		err, r.sampler.fds = r.sampler.close(), nil
+		if err != nil {
+			return err
+		}
+	}
+	if !r.opts.accounts() {
+		return nil
+	}
+	if err := r.kernel.CloseWindow(); err != nil {
+		return err
+	}
+	r.readSide()
+	if err := r.kernel.Sweep(bpf.SweepClose, r.agg); err != nil {
+		return err
+	}
+	r.window, err = r.kernel.Window()
+	return err
+}
+
+// close frees everything that open took; it may be called at any stage.
+func (r *Recorder) close() error {
+	var errs []error
+	if r.stop != nil {
+		close(r.stop)
+		errs = append(errs, r.kernel.Wake(), <-r.readers)
+		r.stop = nil
+	}
+	if r.sampler != nil {
+		errs = append(errs, r.sampler.close())
+	}
+	if r.side != nil {
+		errs = append(errs, r.side.close())
+	}
+	if r.kernel != nil {
+		errs = append(errs, r.kernel.Close())
+	}
+	if r.objects != nil {
+		errs = append(errs, r.objects.close())
+	}
+	return errors.Join(errs...)
+}
