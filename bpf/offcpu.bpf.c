@@ -6,8 +6,8 @@
  * to its account, exactly; its stack is taken only when it is worth its price.
  *
  * A thread that leaves its CPU is chosen with probability p = 2^-shift, by the
- * time since it left it before: at a thread's usual pace, p is about that time
- * over sample_gap, and 1 for all that switch less often. p is settled before the
+ * time since it left it before: p is about that time over sample_gap, 1 for all that switch
+ * less often, and 1 for a burst after a pause. p is settled before the
  * length of the wait is known, so that count/p and time/p are unbiased (Horvitz
  * and Thompson, 1952). A wait of long_wait or more always counts with its
  * kernel stack and weight one, chosen or not. The user stack can only be walked
@@ -32,6 +32,7 @@ const volatile __u64
 
 #define MAX_SHIFT 7
 #define COST_GAP 256
+#define MAX_CREDIT 16 /* stacks in a burst */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -98,9 +99,17 @@ static __always_inline bool choose(struct account *a, __u64 gap, __u64 now)
 	a->shift = 0;
 	if (exact)
 		return true;
-	a->shift = shift_for(gap);
-	if (!a->shift)
+	/* A pause gives credit for a burst: only who switches fast for long is left to chance. */
+	if (gap >= sample_gap) {
+		a->credit = gap < MAX_CREDIT * sample_gap - a->credit ? a->credit + gap
+								      : MAX_CREDIT * sample_gap;
 		return true;
+	}
+	if (a->credit >= sample_gap) {
+		a->credit -= sample_gap;
+		return true;
+	}
+	a->shift = shift_for(gap);
 	/* xorshift64 (Marsaglia, 2003), one state a thread */
 	if (!x)
 		x = now ^ ((__u64)bpf_get_prandom_u32() << 32) ^ 1;
@@ -234,8 +243,16 @@ static __always_inline __u64 blocked_kernel_stack(struct scratch *s, struct task
 	struct remembered *r = NULL;
 	long bytes;
 
-	barrier_var(depth); /* the verifier must see the bounds on the very register that is used */
-	if (depth <= KWINDOW_BYTES && !bpf_probe_read_kernel(s->window, depth, (void *)sp)) {
+	/* The mask changes nothing, but verifiers before 6.13 know the bound only by it. */
+	if (depth < KWINDOW_BYTES) {
+		barrier_var(depth);
+		depth &= KWINDOW_BYTES - 1;
+		if (bpf_probe_read_kernel(s->window, depth, (void *)sp))
+			depth = 0;
+	} else {
+		depth = 0;
+	}
+	if (depth) {
 		r = bpf_map_lookup_elem(&walks, &i);
 		if (r && r->n && same_walk(s, r, depth / 8) && r->check == check_of(r, depth))
 			return r->id;
@@ -313,7 +330,7 @@ static __always_inline void leave(void *ctx, struct control *ctl, struct task_st
 		send_account(prev, a, now);
 		return;
 	}
-	gap = now - a->out_at; /* the first time: huge, hence chosen */
+	gap = since(now, a->out_at, c); /* the first time: huge, hence chosen */
 	a->out_at = now;
 	a->run_delay = prev->sched_info.run_delay;
 	a->woken_at = 0;
@@ -346,6 +363,7 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 	if (with_wakers && a->wait & WAIT_WAKER) {
 		key->waker_user_stack = a->waker_user_stack;
 		key->waker_kernel_stack = a->waker_kernel_stack;
+		key->waker_tgid = a->waker_tgid;
 		key->waker_tid = a->waker_tid;
 		__builtin_memcpy(key->waker_comm, a->waker_comm, sizeof(key->waker_comm));
 	}
@@ -491,6 +509,7 @@ static __always_inline void take_waker(void *ctx, struct account *a, struct coun
 							: user_stack(ctx, s, waker, ids.tgid, c);
 	a->waker_kernel_stack = publish_kernel(
 		s, bpf_get_stack(ctx, s->kernel.frames, sizeof(s->kernel.frames), 0), ids.tgid, c);
+	a->waker_tgid = ids.tgid;
 	a->waker_tid = ids.tid;
 	__builtin_memcpy(a->waker_comm, waker->comm, sizeof(a->waker_comm));
 	a->wait |= WAIT_WAKER;

@@ -47,11 +47,13 @@ struct account {
 	__u64 woken_at; /* only without sched_info */
 	__u64 waker_user_stack;
 	__u64 waker_kernel_stack;
+	__u64 credit; /* ns that stacks may be taken for without chance */
+	__u32 waker_tgid;
 	__u32 waker_tid;
 	__u8 state; /* enum thread_state */
 	__u8 wait;  /* WAIT_ flags */
 	__u8 shift; /* it was chosen with probability 2^-shift */
-	__u8 pad;
+	__u8 pad[5];
 	__u8 waker_comm[COMM_LEN];
 	struct thread_time time;
 };

@@ -30,10 +30,12 @@ type SampleCountKey struct {
 	WakerKernelStack uint64
 	Tgid             uint32
 	Tid              uint32
+	WakerTgid        uint32
 	WakerTid         uint32
 	Cpu              uint32
 	Comm             [16]uint8
 	WakerComm        [16]uint8
+	Pad              uint32
 	Syscall          int32
 	Kind             uint8
 	State            uint8

@@ -24,11 +24,13 @@ type SweepAccount struct {
 	WokenAt          uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
+	Credit           uint64
+	WakerTgid        uint32
 	WakerTid         uint32
 	State            uint8
 	Wait             uint8
 	Shift            uint8
-	Pad              uint8
+	Pad              [5]uint8
 	WakerComm        [16]uint8
 	Time             SweepThreadTime
 }
@@ -60,10 +62,12 @@ type SweepCountKey struct {
 	WakerKernelStack uint64
 	Tgid             uint32
 	Tid              uint32
+	WakerTgid        uint32
 	WakerTid         uint32
 	Cpu              uint32
 	Comm             [16]uint8
 	WakerComm        [16]uint8
+	Pad              uint32
 	Syscall          int32
 	Kind             uint8
 	State            uint8

@@ -24,11 +24,13 @@ type SwitchAccount struct {
 	WokenAt          uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
+	Credit           uint64
+	WakerTgid        uint32
 	WakerTid         uint32
 	State            uint8
 	Wait             uint8
 	Shift            uint8
-	Pad              uint8
+	Pad              [5]uint8
 	WakerComm        [16]uint8
 	Time             struct {
 		_                structs.HostLayout
@@ -72,10 +74,12 @@ type SwitchCountKey struct {
 	WakerKernelStack uint64
 	Tgid             uint32
 	Tid              uint32
+	WakerTgid        uint32
 	WakerTid         uint32
 	Cpu              uint32
 	Comm             [16]uint8
 	WakerComm        [16]uint8
+	Pad              uint32
 	Syscall          int32
 	Kind             uint8
 	State            uint8

@@ -48,8 +48,10 @@ static __always_inline bool get_ids(struct task_struct *task, struct ids *ids)
 	return ids->tgid != 0;
 }
 
-static __always_inline bool same_comm(const char *comm)
+static __always_inline bool same_comm(const void *name)
 {
+	const __u8 *comm = name;
+
 	for (int i = 0; i < COMM_LEN; i++) {
 		if (comm[i] != target_comm[i])
 			return false;

@@ -48,10 +48,12 @@ struct count_key {
 	__u64 waker_kernel_stack;
 	__u32 tgid;
 	__u32 tid;
+	__u32 waker_tgid; /* 0: not known */
 	__u32 waker_tid;
 	__u32 cpu; /* NO_CPU unless asked for */
 	__u8 comm[COMM_LEN];
 	__u8 waker_comm[COMM_LEN];
+	__u32 pad;
 	__s32 syscall; /* NO_SYSCALL: the user PC is that of an interrupt or a fault */
 	__u8 kind;
 	__u8 state;

@@ -259,7 +259,7 @@ func (e *emitter) stackOf(key countKey, at uint64) []*profile.Location {
 	var locs []*profile.Location
 	if key.WakerTid != 0 {
 		// The waker's stack stands on its head, so that the waits meet at their own roots.
-		waker := append(e.kernelFrames(key.WakerKernelStack, false), e.userFrames(nil, key.WakerUserStack, at, true)...)
+		waker := append(e.kernelFrames(key.WakerKernelStack, false), e.userFrames(e.rec.procs.imageAt(int(key.WakerTgid), at), key.WakerUserStack, at, true)...)
 		slices.Reverse(waker)
 		locs = append(locs, waker...)
 		locs = append(locs, e.made("[woken by "+bpf.CommString(key.WakerComm)+"]"))

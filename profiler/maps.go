@@ -27,9 +27,28 @@ type mapping struct {
 // maxMappings bounds what is kept of one process. It is the kernel's own default limit (vm.max_map_count).
 const maxMappings = 65530
 
-// readMaps returns the executable mappings of a process, by ioctl where the kernel has it.
+// readMaps returns the executable mappings of a process. Those of a process whose leader has ended are
+// found with its other threads.
 func readMaps(pid int) ([]mapping, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
+	maps, err := readMapsFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil || len(maps) > 0 {
+		return maps, err
+	}
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tasks {
+		if maps, err = readMapsFile(fmt.Sprintf("/proc/%d/task/%s/maps", pid, t.Name())); err == nil && len(maps) > 0 {
+			return maps, nil
+		}
+	}
+	return nil, fmt.Errorf("process %d: no executable mappings", pid)
+}
+
+// readMapsFile asks by ioctl where the kernel has it, and reads the text otherwise.
+func readMapsFile(name string) ([]mapping, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +58,7 @@ func readMaps(pid int) ([]mapping, error) {
 		maps, err = parseMaps(f)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("mappings of process %d: %w", pid, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return maps, nil
 }

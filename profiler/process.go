@@ -22,14 +22,16 @@ type timedMapping struct {
 
 // process is what is known of one PID. PIDs are used again, so all of it has times.
 type process struct {
-	pid     int
-	images  []*image // by time
-	parent  int      // who forked it in the recording; 0: it was there before
-	dead    bool
-	diedAt  uint64
-	looked  bool // /proc has been asked
-	cgroup  string
-	cgroups bool // cgroup has been read
+	pid        int
+	images     []*image // by time
+	parent     int      // who forked it in the recording; 0: it was there before
+	threads    int      // besides the leader, that began in the recording
+	leaderGone bool
+	dead       bool
+	diedAt     uint64
+	looked     bool // /proc has been asked
+	cgroup     string
+	cgroups    bool // cgroup has been read
 }
 
 // processes follows all address spaces.
@@ -115,8 +117,25 @@ func (ps *processes) forked(pid, parent int, at uint64) {
 	}
 }
 
-func (ps *processes) exited(pid int, at uint64) {
+func (ps *processes) spawned(pid int) { ps.get(pid).threads++ }
+
+// exited notes the end of a thread. The process ends with its last one, which need not be its leader. Of a process
+// that was there before the recording the number of threads is not known: it is taken as ended when its
+// leader has, but its images stay until it is buried.
+func (ps *processes) exited(pid, tid int, at uint64) {
 	p := ps.get(pid)
+	if tid != pid {
+		p.threads--
+	} else {
+		p.leaderGone = true
+		if !p.looked {
+			p.looked = true
+			ps.look(p, 0) // a leader that is gone has no mappings in /proc, but its threads may still
+		}
+	}
+	if p.dead || !p.leaderGone || p.threads > 0 {
+		return
+	}
 	p.dead, p.diedAt = true, at
 	ps.graveyard = append(ps.graveyard, p)
 }

@@ -300,6 +300,7 @@ func (r *Recorder) collect() (*Recording, error) {
 
 func (r *Recorder) closeWindow() (err error) {
 	if r.sampler != nil {
+		r.awaitFree()
 		if r.cpuAfter, r.threads, err = r.kernel.CPUTime(); err != nil {
 			return err
 		}
@@ -320,6 +321,19 @@ func (r *Recorder) closeWindow() (err error) {
 	}
 	r.window, err = r.kernel.Window()
 	return err
+}
+
+// awaitFree gives the kernel time to free the threads of a command that has ended: until then their CPU time is in no sum.
+// It comes after an RCU grace period, a few tens of milliseconds.
+func (r *Recorder) awaitFree() {
+	if r.command == nil {
+		return
+	}
+	select {
+	case <-r.command.done:
+		time.Sleep(50 * time.Millisecond)
+	default:
+	}
 }
 
 // close frees everything that open took; it may be called at any stage.

@@ -51,7 +51,8 @@ type spaceEvents interface {
 	mapped(pid int, at uint64, m mapping)
 	execed(pid int, at uint64, comm string)
 	forked(pid, parent int, at uint64)
-	exited(pid int, at uint64)
+	spawned(pid int) // a thread
+	exited(pid, tid int, at uint64)
 }
 
 func newSideband() (*sideband, error) {
@@ -166,11 +167,11 @@ func (s *sideband) handle(b []byte, h spaceEvents) {
 		// pid, ppid, tid, ptid: a new thread of the same process has pid == ppid
 		if parent := int(int32(binary.NativeEndian.Uint32(body[4:]))); parent != pid {
 			h.forked(pid, parent, at)
+		} else {
+			h.spawned(pid)
 		}
 	case typ == recExit && len(body) >= 16:
-		if tid := int(int32(binary.NativeEndian.Uint32(body[8:]))); tid == pid {
-			h.exited(pid, at)
-		}
+		h.exited(pid, int(int32(binary.NativeEndian.Uint32(body[8:]))), at)
 	case typ == recMmap2:
 		if m, ok := parseMmap2(body, misc); ok {
 			h.mapped(pid, at, m)
