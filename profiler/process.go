@@ -85,7 +85,7 @@ func (ps *processes) mapped(pid int, at uint64, m mapping) {
 	im.maps = append(im.maps, timedMapping{mapping: m, since: at})
 }
 
-func (ps *processes) execed(pid int, at uint64, _ string) {
+func (ps *processes) execed(pid int, at uint64) {
 	p := ps.revive(pid)
 	p.images = append(p.images, &image{pid: pid, from: at})
 	p.looked = true

@@ -4,10 +4,12 @@ package profiler
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -19,6 +21,7 @@ import (
 type sideband struct {
 	rings   map[int]*sideRing
 	buildID bool
+	pending []spaceEvent
 	lost    uint64 // records that the kernel had no room for
 	bad     uint64 // records that we could not read
 }
@@ -46,10 +49,17 @@ const (
 	recMmap2       uint32 = 10
 )
 
+// spaceEvent is one record. A process can move between CPUs, so records of all rings are brought into the order of time
+// before they are told: a fork must come before the exec that followed on another CPU.
+type spaceEvent struct {
+	at   uint64
+	tell func(spaceEvents)
+}
+
 // spaceEvents takes what the side band tells. Times are CLOCK_MONOTONIC nanoseconds.
 type spaceEvents interface {
 	mapped(pid int, at uint64, m mapping)
-	execed(pid int, at uint64, comm string)
+	execed(pid int, at uint64)
 	forked(pid, parent int, at uint64)
 	spawned(pid int) // a thread
 	exited(pid, tid int, at uint64)
@@ -113,7 +123,7 @@ func (s *sideband) open(cpu int) (*sideRing, error) {
 	return &sideRing{fd: fd, mem: mem, meta: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])), data: mem[unix.Getpagesize():]}, nil
 }
 
-// read hands all waiting records to h, ring by ring.
+// read hands all waiting records to h.
 func (s *sideband) read(h spaceEvents) {
 	var record []byte
 	for _, r := range s.rings {
@@ -128,11 +138,17 @@ func (s *sideband) read(h spaceEvents) {
 				break
 			}
 			record = r.copy(record[:0], tail, size)
-			s.handle(record, h)
+			s.handle(record)
 			tail += uint64(size)
 		}
 		atomic.StoreUint64(&r.meta.Data_tail, tail)
 	}
+	slices.SortStableFunc(s.pending, func(a, b spaceEvent) int { return cmp.Compare(a.at, b.at) })
+	for _, e := range s.pending {
+		e.tell(h)
+	}
+	clear(s.pending)
+	s.pending = s.pending[:0]
 }
 
 // copy appends n bytes of the ring from position at to b.
@@ -147,7 +163,7 @@ func (r *sideRing) copy(b []byte, at uint64, n int) []byte {
 }
 
 // handle reads one record: u32 type, u16 misc, u16 size, body, u64 time.
-func (s *sideband) handle(b []byte, h spaceEvents) {
+func (s *sideband) handle(b []byte) {
 	typ, misc := binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint16(b[4:])
 	body := b[recordHeader:]
 	if len(body) < timeBytes+8 {
@@ -157,24 +173,26 @@ func (s *sideband) handle(b []byte, h spaceEvents) {
 	at := binary.NativeEndian.Uint64(body[len(body)-timeBytes:])
 	body = body[:len(body)-timeBytes]
 	pid := int(int32(binary.NativeEndian.Uint32(body)))
+	tell := func(f func(spaceEvents)) { s.pending = append(s.pending, spaceEvent{at, f}) }
 	switch {
 	case typ == recLost && len(body) >= 16:
 		s.lost += binary.NativeEndian.Uint64(body[8:])
 	case pid <= 0: // not of our PID namespace
 	case typ == recComm && misc&miscCommExec != 0:
-		h.execed(pid, at, cString(body[8:]))
+		tell(func(h spaceEvents) { h.execed(pid, at) })
 	case typ == recFork && len(body) >= 16:
 		// pid, ppid, tid, ptid: a new thread of the same process has pid == ppid
 		if parent := int(int32(binary.NativeEndian.Uint32(body[4:]))); parent != pid {
-			h.forked(pid, parent, at)
+			tell(func(h spaceEvents) { h.forked(pid, parent, at) })
 		} else {
-			h.spawned(pid)
+			tell(func(h spaceEvents) { h.spawned(pid) })
 		}
 	case typ == recExit && len(body) >= 16:
-		h.exited(pid, int(int32(binary.NativeEndian.Uint32(body[8:]))), at)
+		tid := int(int32(binary.NativeEndian.Uint32(body[8:])))
+		tell(func(h spaceEvents) { h.exited(pid, tid, at) })
 	case typ == recMmap2:
 		if m, ok := parseMmap2(body, misc); ok {
-			h.mapped(pid, at, m)
+			tell(func(h spaceEvents) { h.mapped(pid, at, m) })
 		} else {
 			s.bad++
 		}
