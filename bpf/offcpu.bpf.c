@@ -161,7 +161,7 @@ struct {
 	__type(value, struct remembered);
 } walks SEC(".maps");
 
-static __noinline __u64 check_of(struct remembered *r, __u64 depth)
+__noinline __u64 check_of(struct remembered *r, __u64 depth)
 {
 	__u64 h;
 
@@ -177,7 +177,7 @@ static __noinline __u64 check_of(struct remembered *r, __u64 depth)
 }
 
 /* Whether the stack in window is the one of r. */
-static __noinline bool same_walk(struct scratch *s, struct remembered *r, __u32 words)
+__noinline int same_walk(struct scratch *s, struct remembered *r, __u32 words)
 {
 	if (!s || !r)
 		return false;

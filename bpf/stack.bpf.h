@@ -36,7 +36,7 @@ static __always_inline __u64 mix(__u64 h, __u64 word)
 	return h ^ h >> 32;
 }
 
-static __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
+__noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 {
 	__u64 h = hash_seed;
 

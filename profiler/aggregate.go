@@ -17,6 +17,7 @@ type aggregate struct {
 	counts  map[countKey]*bpf.CountValue
 	threads []bpf.Thread
 	flush   chan struct{}
+	catchUp func() // reads the side band; the caller holds mu
 	again   uint64 // stacks that came more than once
 }
 
@@ -34,7 +35,7 @@ type countKey struct {
 func newAggregate(procs *processes) *aggregate {
 	return &aggregate{
 		procs: procs, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
-		flush: make(chan struct{}, 1),
+		flush: make(chan struct{}, 1), catchUp: func() {},
 	}
 }
 
@@ -49,6 +50,9 @@ func (a *aggregate) Stack(s bpf.Stack) {
 	a.stacks[s.ID] = stack{s.End, s.Frames}
 	if s.End == bpf.KernelStack || s.End == bpf.KernelCut {
 		return
+	}
+	if a.procs.table[int(s.Tgid)] == nil {
+		a.catchUp() // before /proc is asked: it may have been born just now
 	}
 	im := a.procs.imageAt(int(s.Tgid), maxTime)
 	if im == nil {

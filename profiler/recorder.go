@@ -75,6 +75,9 @@ func (r *Recorder) open() error {
 		r.degraded = append(r.degraded, "no side band, so short-lived processes may stay unnamed: "+err.Error())
 		r.side = nil
 	}
+	if r.side != nil {
+		r.agg.catchUp = func() { r.side.read(r.procs) }
+	}
 	if err := r.kernel.Attach(); err != nil {
 		return err
 	}
