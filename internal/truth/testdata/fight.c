@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* fight SECONDS: four threads fight for the first CPU that they may use. Says the account of each. */
+/* fight SECONDS: four threads fight for one CPU in fight. Says the account of each, and fought_ns, the part of queued_ns in fight. */
 #include "truth.h"
 
 static ns_t end;
+
+static struct fighter {
+	char *name;
+	pthread_t thread;
+	ns_t tid, oncpu, queued, fought;
+} fighters[] = { { "fighter0" }, { "fighter1" }, { "fighter2" }, { "fighter3" } };
 
 NOINLINE void fight(void)
 {
@@ -11,24 +17,36 @@ NOINLINE void fight(void)
 			TURN();
 }
 
-static void *fighter(void *name)
+/* What it knows of itself is said by the first thread, or more would come to it meanwhile. */
+static void *fighter(void *arg)
 {
-	prctl(PR_SET_NAME, name);
+	struct fighter *f = arg;
+	ns_t before;
+
+	prctl(PR_SET_NAME, f->name);
+	before = queued_ns();
 	fight();
-	say_account(name);
+	f->queued = queued_ns();
+	f->fought = f->queued - before;
+	f->oncpu = cpu_ns();
+	f->tid = sys4(SYS_gettid, 0, 0, 0, 0);
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	static char *names[] = { "fighter0", "fighter1", "fighter2", "fighter3" };
-	pthread_t threads[4];
-
 	end = begin(argc, argv);
 	pin(sched_getcpu());
 	for (int i = 0; i < 4; i++)
-		start(&threads[i], fighter, names[i]);
-	for (int i = 0; i < 4; i++)
-		pthread_join(threads[i], NULL);
+		start(&fighters[i].thread, fighter, &fighters[i]);
+	for (int i = 0; i < 4; i++) {
+		struct fighter *f = &fighters[i];
+
+		pthread_join(f->thread, NULL);
+		say("tid", f->name, f->tid);
+		say("oncpu_ns", f->name, f->oncpu);
+		say("queued_ns", f->name, f->queued);
+		say("fought_ns", f->name, f->fought);
+	}
 	return 0;
 }
