@@ -115,7 +115,7 @@ func (c *Config) constants(f kernelFacts) map[string]any {
 		"pidns_inum":     c.PIDNSInum,
 		"hash_seed":      rand.Uint64(),
 		"with_cpu":       c.WithCPU,
-		"use_rq_clock":   f.rqClock && !c.Wakers,
+		"use_rq_clock":   f.rqClock,
 		"has_prev_state": f.prevState,
 		"has_loop":       f.loop,
 		"exact":          c.Exact,

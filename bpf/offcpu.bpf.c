@@ -308,37 +308,6 @@ static __noinline int send_account(struct task_struct *task, struct account *a, 
 	return 0;
 }
 
-/* prev gives up its CPU. */
-static __always_inline void leave(void *ctx, struct control *ctl, struct task_struct *prev,
-				  __u8 state, __u64 now, struct counters *c)
-{
-	struct account *a = get_account(prev, c);
-	__u64 gap;
-
-	if (!a)
-		return;
-	if (!a->begin) {
-		/* Never seen to come: it has run since before the window. */
-		a->begin = ctl->start;
-		a->on_at = ctl->start;
-	}
-	a->time.oncpu += since(now, a->on_at, c);
-	a->time.switches++;
-	a->on_at = 0;
-	a->state = state;
-	if (state == STATE_DEAD) {
-		send_account(prev, a, now);
-		return;
-	}
-	gap = since(now, a->out_at, c); /* the first time: huge, hence chosen */
-	a->out_at = now;
-	a->run_delay = prev->sched_info.run_delay;
-	a->woken_at = 0;
-	a->wait = 0;
-	if (choose(a, gap, now))
-		take_user_stack(ctx, prev, a, c);
-}
-
 static __always_inline void fill_key(struct count_key *key, struct task_struct *task,
 				     struct account *a, struct ids *ids)
 {
@@ -394,9 +363,9 @@ static __always_inline void count_wait(struct task_struct *task, struct account 
 	count(&s->count, c);
 }
 
-/* The wait of next is over: into its account, and under its stack. */
+/* The wait of next is over: into its account, and, unless it was seen too late for that, under its stack. */
 static __always_inline void end_wait(struct task_struct *next, struct account *a, __u64 now,
-				     struct counters *c)
+				     bool with_stack, struct counters *c)
 {
 	__u64 total = since(now, a->out_at, c), queued = 0, off = total;
 	bool preempted = a->state == STATE_RUNNABLE;
@@ -415,10 +384,10 @@ static __always_inline void end_wait(struct task_struct *next, struct account *a
 			a->time.off[state] += off;
 		a->time.waits++;
 	}
-	if (off < min_block) {
+	if (off < min_block)
 		a->time.below_min++;
+	if (off < min_block || !with_stack)
 		return;
-	}
 	if (sampled) {
 		if (preempted) {
 			a->time.preempted_sampled += off;
@@ -433,6 +402,54 @@ static __always_inline void end_wait(struct task_struct *next, struct account *a
 		   preempted ? (sampled ? KIND_PREEMPTED_SAMPLED : KIND_PREEMPTED)
 			     : (sampled ? KIND_SAMPLED : KIND_BLOCKED),
 		   off, queued, sampled ? a->shift : 0, c);
+}
+
+/* The switch by which prev got its CPU was not seen. The scheduler has noted when that was, and for how long it had queued. */
+static __always_inline void arrive_late(struct task_struct *prev, struct account *a, __u64 now,
+					struct counters *c)
+{
+	__u64 arrival = use_rq_clock ? prev->sched_info.last_arrival : now;
+
+	COUNT(c, missed_arrivals);
+	if (arrival < a->out_at || arrival > now)
+		arrival = now;
+	end_wait(prev, a, arrival, false, c);
+	a->on_at = arrival;
+}
+
+/* prev gives up its CPU. */
+static __always_inline void leave(void *ctx, struct control *ctl, struct task_struct *prev,
+				  __u8 state, __u64 now, struct counters *c)
+{
+	struct account *a = get_account(prev, c);
+	__u64 gap;
+
+	if (!a)
+		return;
+	if (!a->begin) {
+		/* Never seen to come: it has run since before the window. */
+		a->begin = ctl->start;
+		a->on_at = ctl->start;
+	}
+	if (!a->on_at)
+		arrive_late(prev, a, now, c);
+	a->time.oncpu += since(now, a->on_at, c);
+	a->time.switches++;
+	a->on_at = 0;
+	a->state = state;
+	if (state == STATE_DEAD) {
+		send_account(prev, a, now);
+		return;
+	}
+	gap = since(now, a->out_at, c); /* the first time: huge, hence chosen */
+	a->out_at = now;
+	a->run_delay = prev->sched_info.run_delay;
+	if (with_wakers)
+		a->out_mono = bpf_ktime_get_ns();
+	a->woken_at = 0;
+	a->wait = 0;
+	if (choose(a, gap, now))
+		take_user_stack(ctx, prev, a, c);
 }
 
 /* next gets the CPU. */
@@ -453,10 +470,12 @@ static __always_inline void enter(struct control *ctl, struct task_struct *next,
 			a->begin = a->out_at;
 		}
 	}
-	if (!a->on_at) {
+	if (a->on_at) {
+		COUNT(c, missed_leaves);
+	} else {
 		if (a->out_at < ctl->start)
 			a->out_at = ctl->start;
-		end_wait(next, a, now, c);
+		end_wait(next, a, now, true, c);
 	}
 	a->on_at = now;
 }
@@ -534,7 +553,7 @@ int assay_waking(__u64 *ctx)
 	c = get_counters();
 	if (!use_rq_clock)
 		a->woken_at = bpf_ktime_get_ns();
-	if (with_wakers && (a->wait & WAIT_CHOSEN || bpf_ktime_get_ns() - a->out_at >= long_wait))
+	if (with_wakers && (a->wait & WAIT_CHOSEN || bpf_ktime_get_ns() - a->out_mono >= long_wait))
 		take_waker(ctx, a, c);
 	cost_end(&timer);
 	return 0;

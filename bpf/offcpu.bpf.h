@@ -45,6 +45,7 @@ struct account {
 	__u64 begin; /* start of the window or of the thread; 0: not seen yet */
 	__u64 rand;
 	__u64 woken_at; /* only without sched_info */
+	__u64 out_mono; /* only with wakers: when it left its CPU, by CLOCK_MONOTONIC */
 	__u64 waker_user_stack;
 	__u64 waker_kernel_stack;
 	__u64 credit; /* ns that stacks may be taken for without chance */

@@ -126,6 +126,8 @@ func (k *Kernel) Counters() (Counters, error) {
 		sum.LostThreads += c.LostThreads
 		sum.LostThreadsNs += c.LostThreadsNs
 		sum.StorageFull += c.StorageFull
+		sum.MissedArrivals += c.MissedArrivals
+		sum.MissedLeaves += c.MissedLeaves
 		sum.ClockBackwards += c.ClockBackwards
 	}
 	return sum, nil

@@ -66,6 +66,8 @@ type SampleCounters struct {
 	LostThreads    uint64
 	LostThreadsNs  uint64
 	StorageFull    uint64
+	MissedArrivals uint64
+	MissedLeaves   uint64
 	ClockBackwards uint64
 }
 

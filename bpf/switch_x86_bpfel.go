@@ -22,6 +22,7 @@ type SwitchAccount struct {
 	Begin            uint64
 	Rand             uint64
 	WokenAt          uint64
+	OutMono          uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
 	Credit           uint64
@@ -110,6 +111,8 @@ type SwitchCounters struct {
 	LostThreads    uint64
 	LostThreadsNs  uint64
 	StorageFull    uint64
+	MissedArrivals uint64
+	MissedLeaves   uint64
 	ClockBackwards uint64
 }
 

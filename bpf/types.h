@@ -145,7 +145,9 @@ struct counters {
 	__u64 lost_counts_ns;
 	__u64 lost_threads; /* accounts of ended threads that found no room */
 	__u64 lost_threads_ns;
-	__u64 storage_full;    /* no memory for a thread's account */
+	__u64 storage_full; /* no memory for a thread's account */
+	__u64 missed_arrivals; /* a switch to a thread that was not seen; mended from the scheduler's notes */
+	__u64 missed_leaves; /* a switch from a thread that was not seen: its time is in the residual */
 	__u64 clock_backwards; /* an interval that came out negative, taken as 0 */
 };
 

@@ -211,6 +211,8 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 	loss("lost_ns.thread_accounts", c.LostThreadsNs)
 	loss("lost.thread_storage", c.StorageFull)
 	loss("lost.outside_pid_namespace", c.OutsidePidns)
+	loss("switches_mended", c.MissedArrivals)
+	loss("lost.switches", c.MissedLeaves)
 	loss("clock_backwards", c.ClockBackwards)
 	loss("counts_through_ring", c.CountsInRing)
 	loss("ring_full_retries", c.RingFullStacks)

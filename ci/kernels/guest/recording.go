@@ -95,10 +95,16 @@ func measures(p *profile.Profile, sampleType string, functions map[string]report
 	return sums, nil
 }
 
+// onStack looks at the thread's own frames: those of who woke it stand before them.
 func onStack(s *profile.Sample, function string) bool {
-	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
+	own := s.Location[1+slices.IndexFunc(s.Location, isWoken):]
+	return slices.ContainsFunc(own, func(l *profile.Location) bool {
 		return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return l.Function != nil && l.Function.Name == function })
 	})
+}
+
+func isWoken(l *profile.Location) bool {
+	return len(l.Line) > 0 && strings.HasPrefix(l.Line[0].Function.Name, "[woken by ")
 }
 
 // describe is one line: what was recorded of each function, and the truth.
