@@ -152,3 +152,25 @@ func TestCompareShares(t *testing.T) {
 		}
 	}
 }
+
+// compareProfilers wants two samplings of one run to agree on each share: the difference of two shares of m and n samples has a standard
+// deviation of √(p(1−p)(1/m + 1/n)).
+func compareProfilers(ours, theirs map[string]int64) error {
+	var m, n float64
+	for name := range ours {
+		m += float64(ours[name])
+		n += float64(theirs[name])
+	}
+	if m == 0 || n == 0 {
+		return fmt.Errorf("nothing to compare: ours %v, theirs %v", ours, theirs)
+	}
+	var errs []error
+	for name := range ours {
+		a, b := float64(ours[name])/m, float64(theirs[name])/n
+		p := float64(ours[name]+theirs[name]) / (m + n)
+		if margin := deviations * math.Sqrt(p*(1-p)*(1/m+1/n)); math.Abs(a-b) > margin {
+			errs = append(errs, fmt.Errorf("%s has %.4f of %.0f samples, perf has %.4f of %.0f: apart by more than %.4f", name, a, m, b, n, margin))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -103,7 +103,7 @@ func TestHop(t *testing.T) {
 		t.Error(err)
 	}
 	queued := time.Duration(said.Want(t, "queued_ns.hopper"))
-	whole := time.Duration(said.Spans()["hop_wait"].Most)
+	whole := said.Spans()["hop_wait"].Most
 	if err := compareAccounts("run queue", duration(t, r.p, "runqueue", thread), queued, whole); err != nil {
 		t.Error(err)
 	}
