@@ -69,7 +69,7 @@ func startAssay(l *lab, args ...string) (values, error) {
 }
 
 func startPerf(l *lab) (values, error) {
-	began, start, err := monotonic(), time.Now(), error(nil)
+	began, start := monotonic(), time.Now()
 	_, used, err := l.recordPerf(settle, "-F", "97", "-k", "CLOCK_MONOTONIC")
 	if err != nil {
 		return nil, err
