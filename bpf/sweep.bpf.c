@@ -59,24 +59,25 @@ SEC("tp_btf/sched_process_free")
 int assay_free(__u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	__u32 tgid = task->tgid;
+	struct ids ids;
 
 	add_cpu_time(task, 1);
-	if (target_kind == TARGET_PIDS && task->pid == task->tgid)
-		bpf_map_delete_elem(&targets, &tgid);
+	if (target_kind == TARGET_PIDS && task->pid == task->tgid && get_ids(task, &ids))
+		bpf_map_delete_elem(&targets, &ids.tgid);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_fork")
 int assay_fork(__u64 *ctx)
 {
-	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
-	__u32 tgid = parent->tgid, child_tgid = child->tgid;
-	__u32 *with_children = bpf_map_lookup_elem(&targets, &tgid);
-	__u32 yes = 1;
+	struct ids parent, child;
+	__u32 *with_children, yes = 1;
 
-	if (with_children && *with_children && child_tgid != tgid)
-		bpf_map_update_elem(&targets, &child_tgid, &yes, BPF_ANY);
+	if (!get_ids((void *)ctx[0], &parent) || !get_ids((void *)ctx[1], &child))
+		return 0;
+	with_children = bpf_map_lookup_elem(&targets, &parent.tgid);
+	if (with_children && *with_children && child.tgid != parent.tgid)
+		bpf_map_update_elem(&targets, &child.tgid, &yes, BPF_ANY);
 	return 0;
 }
 

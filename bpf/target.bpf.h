@@ -86,14 +86,13 @@ static __always_inline bool in_cgroup(struct task_struct *task)
 
 static __always_inline bool wanted(struct task_struct *task)
 {
-	__u32 tgid;
+	struct ids ids;
 
 	switch (target_kind) {
 	case TARGET_ALL:
 		return true;
 	case TARGET_PIDS:
-		tgid = task->tgid;
-		return bpf_map_lookup_elem(&targets, &tgid) != NULL;
+		return get_ids(task, &ids) && bpf_map_lookup_elem(&targets, &ids.tgid);
 	case TARGET_COMM:
 		return same_comm(task->comm) || same_comm(task->group_leader->comm);
 	case TARGET_CGROUP:

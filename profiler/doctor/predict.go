@@ -41,14 +41,15 @@ func Predict(set caps.Set, env Env) Abilities {
 	}
 	programs := set.HasAny(caps.BPF, caps.SysAdmin) && set.HasAny(caps.Perfmon, caps.SysAdmin)
 	events := env.mayOpenCPUEvents(set)
+	others := set.Has(caps.SysPtrace) || env.PerfmonReadsMaps && set.HasAny(caps.Perfmon, caps.SysAdmin)
 	return Abilities{
 		CPU:            programs && events,
 		OffCPU:         programs && env.HasBTF,
 		SideBand:       events,
 		KernelNames:    env.showsKernelAddresses(set),
 		OwnProcesses:   true,
-		OtherProcesses: set.Has(caps.SysPtrace) || env.PerfmonReadsMaps && set.HasAny(caps.Perfmon, caps.SysAdmin),
-		OtherFiles:     set.Has(caps.SysPtrace) && set.HasAny(caps.DACReadSearch, caps.DACOverride),
+		OtherProcesses: others,
+		OtherFiles:     others && set.HasAny(caps.DACReadSearch, caps.DACOverride),
 		DeletedFiles:   set.HasAny(caps.CheckpointRestore, caps.SysAdmin),
 	}
 }

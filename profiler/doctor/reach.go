@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -67,8 +68,23 @@ func readStart(path string) error {
 // ReadMaps tries to read which files a process has mapped.
 func ReadMaps(pid int) error { return readStart(procPath(pid, "maps")) }
 
-// OpenProgramFile tries to read the file of the program that a process runs.
-func OpenProgramFile(pid int) error { return readStart(procPath(pid, "exe")) }
+// OpenProgramFile tries to read the file of the program that a process runs: the file itself, which wants CAP_SYS_PTRACE, or else
+// by the name that its mappings give, which leads to it only in our own mount namespace.
+func OpenProgramFile(pid int) error {
+	err := readStart(procPath(pid, "exe"))
+	if err == nil {
+		return nil
+	}
+	maps, merr := os.ReadFile(procPath(pid, "maps"))
+	if merr != nil {
+		return err
+	}
+	line, _, _ := strings.Cut(string(maps), "\n")
+	if slash := strings.IndexByte(line, '/'); slash >= 0 {
+		return readStart(line[slash:])
+	}
+	return err
+}
 
 // OpenMapFile tries to open one of the files that a process has mapped by way
 // of the mapping, as one must where the file has lost its name.
