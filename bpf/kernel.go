@@ -20,6 +20,7 @@ import (
 // Kernel is a set of loaded programs with their maps. Its methods may be called
 // by one goroutine at a time, but for [Kernel.ReadRing], which has its own.
 type Kernel struct {
+	cache  *btf.Cache // the kernel's types, decoded once for all objects
 	config Config
 	facts  kernelFacts
 	maps   map[string]*ebpf.Map
@@ -59,7 +60,8 @@ func (c *Config) families() []family {
 
 // Load loads what config asks for. Nothing is attached yet. It needs CAP_BPF and CAP_PERFMON.
 func Load(config Config) (*Kernel, error) {
-	types, err := btf.LoadKernelSpec()
+	cache := btf.NewCache()
+	types, err := cache.Kernel()
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) {
 		return nil, errNoBTF
 	} else if err != nil {
@@ -69,7 +71,7 @@ func Load(config Config) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernel{config: config, facts: facts, maps: map[string]*ebpf.Map{}, progs: map[string]*ebpf.Program{}}
+	k := &Kernel{cache: cache, config: config, facts: facts, maps: map[string]*ebpf.Map{}, progs: map[string]*ebpf.Program{}}
 	if err := k.load(types); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
@@ -143,6 +145,7 @@ func (k *Kernel) newCollection(f family, constants map[string]any, types *btf.Sp
 		}
 	}
 	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Cache:           k.cache,
 		Programs:        ebpf.ProgramOptions{KernelTypes: types},
 		MapReplacements: shared,
 	})

@@ -136,7 +136,7 @@ func monotonic() uint64 {
 }
 
 const (
-	ringPeriod  = 100 * time.Millisecond // the ring and the side band are looked at
+	ringPeriod  = 250 * time.Millisecond // the ring and the side band are looked at; each look costs a wake-up
 	swapPeriod  = 5 * time.Second        // the table of counts is swapped at least
 	swapAt      = 4                      // or when a quarter of it is full
 	burialDelay = 2 * swapPeriod
