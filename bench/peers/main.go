@@ -31,9 +31,9 @@ type settings struct {
 	names    []string
 }
 
-// run measures what args ask for and writes the report to out, what goes on to errOut. Its error also tells of arms
-// that broke and of limits that were not reached, after all else was measured.
-func run(args []string, out, errOut io.Writer) error {
+// run measures what args ask for and writes the report to out, what goes on to errOut. Its error also tells of limits that were not
+// reached, after everything was measured and written.
+func run(args []string, out, errOut io.Writer) (err error) {
 	s, err := parseArgs(args, errOut)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -44,7 +44,7 @@ func run(args []string, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(lab.dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(lab.dir)) }()
 	report := Report{Environment: environment(lab), Seed: s.seed, Rounds: s.rounds}
 	for _, b := range benchmarks {
 		if len(s.names) > 0 && !slices.Contains(s.names, b.name) {
