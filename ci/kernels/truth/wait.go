@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -20,6 +21,9 @@ func wait(until time.Time) (map[string]report.Span, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A goroutine that comes back from a system call and finds no P free waits on the scheduler's stack, where its own functions
+	// are not seen: there must always be one.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
 	done := map[string]report.Span{}
 	for time.Now().Before(until) {
 		for _, part := range []struct {
