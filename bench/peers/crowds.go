@@ -30,7 +30,7 @@ var threadsBenchmark = benchmark{
 		return []arm{
 			{"assay", beside(program, func() (values, error) { return crowdAssay(l, l.duration, "--mode", "cpu,offcpu") })},
 			{"perf", beside(program, func() (values, error) {
-				return crowdPerf(l, l.duration, "-F", "97", "-e", "cpu-clock,sched:sched_switch")
+				return crowdPerf(l, l.duration, noBuildIDs, "-F", "97", "-e", "cpu-clock,sched:sched_switch")
 			})},
 		}
 	},
@@ -51,7 +51,7 @@ var memoryBenchmark = benchmark{
 		return []arm{
 			{"assay cpu", beside(program, func() (values, error) { return crowdAssay(l, memoryWindow) })},
 			{"assay cpu,offcpu", beside(program, func() (values, error) { return crowdAssay(l, memoryWindow, "--mode", "cpu,offcpu") })},
-			{"perf", beside(program, func() (values, error) { return crowdPerf(l, memoryWindow, "-F", "97") })},
+			{"perf", beside(program, func() (values, error) { return crowdPerf(l, memoryWindow, noBuildIDs, "-F", "97") })},
 		}
 	},
 	claims: []claim{
@@ -150,7 +150,7 @@ func stormAssay(l *lab) (values, error) {
 }
 
 func stormPerf(l *lab) (values, error) {
-	v, err := crowdPerf(l, l.duration, "-F", "97")
+	v, err := crowdPerf(l, l.duration, noBuildIDs, "-F", "97")
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ var offCPUBenchmark = benchmark{
 				return pipeStormUnder(func() (*child, error) { return launch("bpftrace", "-e", offCPUScript) })
 			}},
 			{"perf", func() (values, error) {
-				return pipeStormUnder(func() (*child, error) { return l.launchPerf("-e", "sched:sched_switch") })
+				return pipeStormUnder(func() (*child, error) { return l.launchPerf(noBuildIDs, "-e", "sched:sched_switch") })
 			}},
 		}
 	},

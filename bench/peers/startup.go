@@ -70,7 +70,7 @@ func startAssay(l *lab, args ...string) (values, error) {
 
 func startPerf(l *lab) (values, error) {
 	began, start := monotonic(), time.Now()
-	_, used, err := l.recordPerf(settle, "-F", "97", "-k", "CLOCK_MONOTONIC")
+	_, used, err := l.recordPerf(settle, noBuildIDs, "-F", "97", "-k", "CLOCK_MONOTONIC")
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func median(xs []float64) float64 {
 }
 
 const (
-	resamples = 10_000
+	resamples = 2000
 	tail      = 0.025 // on each side of the interval
 )
 

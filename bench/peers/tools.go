@@ -31,6 +31,10 @@ func (l *lab) launchAssay(args ...string) (*child, error) {
 	return launch(l.assay, append([]string{"record", "--json", "-o", l.path("profile.pb.gz")}, args...)...)
 }
 
+// noBuildIDs keeps perf from looking for the build IDs of what was sampled when it ends. That is its default, but perf 6.1 breaks off there if a sample
+// lies in the vdso of a newer kernel; and without it perf is the cheaper peer.
+const noBuildIDs = "-B"
+
 // launchPerf starts perf record on the whole machine, into the lab's perf.data.
 func (l *lab) launchPerf(args ...string) (*child, error) {
 	return launch("perf", append([]string{"record", "-a", "-g", "-o", l.path("perf.data")}, args...)...)
