@@ -133,6 +133,7 @@ static __always_inline void take_user_stack(void *ctx, struct task_struct *task,
 	a->user_stack = 0;
 	if (task->flags & PF_KTHREAD || !get_ids(task, &ids))
 		return;
+	a->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 	a->user_stack = user_stack(ctx, s, task, ids.tgid, c);
 }
 
@@ -321,8 +322,9 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 	if (task->flags & PF_KTHREAD) {
 		key->flags |= KEY_KERNEL_THREAD;
 	} else {
-		key->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
+		key->syscall = a->syscall;
 		if (!(a->wait & WAIT_CHOSEN)) {
+			key->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 			key->user_stack = 0;
 			key->flags |= KEY_NO_USER_STACK;
 		}
@@ -340,7 +342,8 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 
 /* Counts a wait under its stack, for weight waits like it. */
 static __always_inline void count_wait(struct task_struct *task, struct account *a, __u8 kind,
-				       __u64 off, __u64 queued, __u8 shift, struct counters *c)
+				       __u64 off, __u64 queued, __u8 shift, bool in_time,
+				       struct counters *c)
 {
 	__u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&switch_scratch, &zero);
@@ -355,7 +358,8 @@ static __always_inline void count_wait(struct task_struct *task, struct account 
 	__builtin_memset(&s->count, 0, sizeof(s->count));
 	fill_key(&s->count.key, task, a, &ids);
 	s->count.key.kind = kind;
-	s->count.key.kernel_stack = blocked_kernel_stack(s, task, ids.tgid, c);
+	if (in_time)
+		s->count.key.kernel_stack = blocked_kernel_stack(s, task, ids.tgid, c);
 	s->count.value.count = 1;
 	s->count.value.weight = 1ULL << shift;
 	s->count.value.ns = off << shift;
@@ -363,9 +367,10 @@ static __always_inline void count_wait(struct task_struct *task, struct account 
 	count(&s->count, c);
 }
 
-/* The wait of next is over: into its account, and, unless it was seen too late for that, under its stack. */
+/* The wait of next is over: into its account, and under its stack; that of
+ * the kernel is gone when this was not seen in time. */
 static __always_inline void end_wait(struct task_struct *next, struct account *a, __u64 now,
-				     bool with_stack, struct counters *c)
+				     bool in_time, struct counters *c)
 {
 	__u64 total = since(now, a->out_at, c), queued = 0, off = total;
 	bool preempted = a->state == STATE_RUNNABLE;
@@ -384,10 +389,10 @@ static __always_inline void end_wait(struct task_struct *next, struct account *a
 			a->time.off[state] += off;
 		a->time.waits++;
 	}
-	if (off < min_block)
+	if (off < min_block) {
 		a->time.below_min++;
-	if (off < min_block || !with_stack)
 		return;
+	}
 	if (sampled) {
 		if (preempted) {
 			a->time.preempted_sampled += off;
@@ -401,7 +406,7 @@ static __always_inline void end_wait(struct task_struct *next, struct account *a
 	count_wait(next, a,
 		   preempted ? (sampled ? KIND_PREEMPTED_SAMPLED : KIND_PREEMPTED)
 			     : (sampled ? KIND_SAMPLED : KIND_BLOCKED),
-		   off, queued, sampled ? a->shift : 0, c);
+		   off, queued, sampled ? a->shift : 0, in_time, c);
 }
 
 /* The switch by which prev got its CPU was not seen. The scheduler has noted when that was, and for how long it had queued. */

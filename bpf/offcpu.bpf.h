@@ -54,7 +54,8 @@ struct account {
 	__u8 state; /* enum thread_state */
 	__u8 wait;  /* WAIT_ flags */
 	__u8 shift; /* it was chosen with probability 2^-shift */
-	__u8 pad[5];
+	__u8 pad;
+	__s32 syscall; /* that it is in, when chosen */
 	__u8 waker_comm[COMM_LEN];
 	struct thread_time time;
 };

@@ -163,6 +163,7 @@ static __always_inline void open_account(struct seq_file *seq, struct task_struc
 	id = write_stack(seq, &s->user, walk_other(s, task), ids.tgid);
 	if (a->out_at == ctl->start && !a->on_at) {
 		a->user_stack = id;
+		a->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 		a->wait = WAIT_CHOSEN | WAIT_LATE;
 	}
 }

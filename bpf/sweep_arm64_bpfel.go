@@ -31,7 +31,8 @@ type SweepAccount struct {
 	State            uint8
 	Wait             uint8
 	Shift            uint8
-	Pad              [5]uint8
+	Pad              uint8
+	Syscall          int32
 	WakerComm        [16]uint8
 	Time             SweepThreadTime
 }

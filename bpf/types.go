@@ -47,6 +47,9 @@ const (
 	KeyLateStack                       // the user stack was taken by a sweep
 )
 
+// KeyGuessed is set by user space: the user stack is that of other waits at the same place.
+const KeyGuessed uint16 = 1 << 15
+
 // StackEnd says what a stack is and how its walk ended.
 type StackEnd uint32
 

@@ -119,6 +119,7 @@ func (r *Recorder) emit() (*Recording, error) {
 	}
 	e.setTypes()
 	scales := newScales(r.agg.threads, r.agg.counts)
+	r.agg.imputeUserStacks()
 	for _, key := range sortedKeys(r.agg.counts) {
 		e.add(key, r.agg.counts[key], scales)
 	}

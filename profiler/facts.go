@@ -17,7 +17,7 @@ import (
 
 // stackTimes is for how much time there is what quality of stack, in nanoseconds.
 type stackTimes struct {
-	whole, cut, broken, none int64
+	whole, cut, broken, none, guessed int64
 }
 
 // judge adds the time of a line to the quality of its stack.
@@ -26,6 +26,8 @@ func (e *emitter) judge(key countKey, ns int64) {
 	st, ok := e.rec.agg.stacks[key.UserStack]
 	kernel, hasKernel := e.rec.agg.stacks[key.KernelStack]
 	switch {
+	case key.Flags&bpf.KeyGuessed != 0:
+		q.guessed += ns
 	case key.KernelStack != 0 && !hasKernel, key.UserStack != 0 && !ok:
 		q.none += ns // lost on the way
 	case hasKernel && kernel.end == bpf.KernelCut:
@@ -87,6 +89,7 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	f.AddInt("time_ns.cut", e.quality.cut)
 	f.AddInt("time_ns.broken", e.quality.broken)
 	f.AddInt("time_ns.none", e.quality.none)
+	f.AddInt("time_ns.guessed", e.quality.guessed)
 	f.AddInt("stacks", int64(len(r.agg.stacks)))
 	if err := r.costFacts(&f); err != nil {
 		return nil, err
