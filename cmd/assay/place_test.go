@@ -43,7 +43,7 @@ func TestPlaces(t *testing.T) {
 		"syscall_at_end": duration(t, r.p, "off_cpu", every(leaf("syscall_at_end"), labelled("wait", "sleep"))),
 		"fault_at_start": duration(t, r.p, "off_cpu", every(leaf("fault_at_start"), labelled("wait", "page fault"))),
 	}
-	if err := compareSpans(waits, said.Spans()); err != nil {
+	if err := compareSpans(waits, said.Spans(), r.mended()); err != nil {
 		t.Error(err)
 	}
 }

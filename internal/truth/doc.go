@@ -8,6 +8,7 @@
 //	cpu_ns.NAME            CPU time in the function NAME, by CLOCK_THREAD_CPUTIME_ID
 //	least_ns.NAME          at least, and at most, this long was waited in NAME: what passed by CLOCK_MONOTONIC,
 //	most_ns.NAME           with and without what the thread ran or stood in a run queue meanwhile
+//	longest_ns.NAME        the longest of these waits
 //	tid.NAME               the thread NAME; of its whole life until then:
 //	oncpu_ns.NAME          its CPU time
 //	queued_ns.NAME         its time in run queues, by its schedstat

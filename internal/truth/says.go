@@ -49,15 +49,15 @@ func (s Says) Group(unit string) map[string]time.Duration {
 	return group
 }
 
-// A Span is a time that is known to lie between two others.
-type Span struct{ Least, Most time.Duration }
+// A Span is the sum of some waits, which is known to lie between two others, and the longest of them.
+type Span struct{ Least, Most, Longest time.Duration }
 
 // Spans returns the waits by name.
 func (s Says) Spans() map[string]Span {
 	spans := map[string]Span{}
-	least := s.Group("least_ns")
+	least, longest := s.Group("least_ns"), s.Group("longest_ns")
 	for name, most := range s.Group("most_ns") {
-		spans[name] = Span{least[name], most}
+		spans[name] = Span{least[name], most, longest[name]}
 	}
 	return spans
 }

@@ -80,11 +80,11 @@ func TestSplitIsSplit(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	said, err := Parse("least_ns.a=1\nmost_ns.a=3\nwaits=7\n")
+	said, err := Parse("least_ns.a=1\nmost_ns.a=3\nlongest_ns.a=2\nwaits=7\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := said.Spans()["a"], (Span{1, 3}); got != want || said["waits"] != 7 {
+	if got, want := said.Spans()["a"], (Span{1, 3, 2}); got != want || said["waits"] != 7 {
 		t.Errorf("%v in %v", got, said)
 	}
 	for _, bad := range []string{"a", "=1", "a=", "a=1.5", "\n"} {

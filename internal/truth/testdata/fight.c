@@ -17,7 +17,7 @@ NOINLINE void fight(void)
 			TURN();
 }
 
-/* What it knows of itself is said by the first thread, or more would come to it meanwhile. */
+/* What it knows of itself is read out of the fight, and said by the first thread, or more would come to it meanwhile. */
 static void *fighter(void *arg)
 {
 	struct fighter *f = arg;
@@ -26,6 +26,7 @@ static void *fighter(void *arg)
 	prctl(PR_SET_NAME, f->name);
 	before = queued_ns();
 	fight();
+	be_first();
 	f->queued = queued_ns();
 	f->fought = f->queued - before;
 	f->oncpu = cpu_ns();

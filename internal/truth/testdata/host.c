@@ -31,10 +31,10 @@ int main(int argc, char **argv)
 		dprintf(2, "%s\n", dlerror());
 		return 1;
 	}
-	while (mono_ns() < end) {
+	do {
 		compute(host_work, 4 * MS, &host);
 		compute(plugin_work, 6 * MS, &plugin);
-	}
+	} while (mono_ns() < end);
 	say("cpu_ns", "host_work", host);
 	say("cpu_ns", "plugin_work", plugin);
 	return 0;

@@ -17,25 +17,34 @@ import (
 
 var sink uint64
 
+// The functions turn a wheel on their stack, because Go saves the frame pointer only where there is a frame, and without it the stack of a
+// sample would lack the caller.
+
 //go:noinline
 func seventy(turns int) {
-	for range turns {
-		sink = sink*6364136223846793005 + 1442695040888963407
+	var wheel [8]uint64
+	for i := range turns {
+		wheel[i%8] = wheel[(i+1)%8]*6364136223846793005 + 1442695040888963407
 	}
+	sink = wheel[0]
 }
 
 //go:noinline
 func twenty(turns int) {
-	for range turns {
-		sink = sink*6364136223846793005 + 1442695040888963407
+	var wheel [8]uint64
+	for i := range turns {
+		wheel[i%8] = wheel[(i+1)%8]*6364136223846793005 + 1442695040888963407
 	}
+	sink = wheel[0]
 }
 
 //go:noinline
 func ten(turns int) {
-	for range turns {
-		sink = sink*6364136223846793005 + 1442695040888963407
+	var wheel [8]uint64
+	for i := range turns {
+		wheel[i%8] = wheel[(i+1)%8]*6364136223846793005 + 1442695040888963407
 	}
+	sink = wheel[0]
 }
 
 type part struct {

@@ -152,6 +152,15 @@ static inline void be_polite(void)
 		die("sched_setscheduler");
 }
 
+/* A thread of this policy is pushed away by none of the others. */
+static inline void be_first(void)
+{
+	struct sched_param lowest = { .sched_priority = 1 };
+
+	if (sched_setscheduler(0, SCHED_FIFO, &lowest))
+		die("sched_setscheduler");
+}
+
 static inline void start(pthread_t *thread, void *(*f)(void *), void *arg)
 {
 	if (pthread_create(thread, NULL, f, arg))
@@ -166,10 +175,10 @@ static inline __attribute__((always_inline)) void nap(ns_t length)
 	sys4(SYS_nanosleep, (long)&t, 0, 0, 0);
 }
 
-/* A span is time by two readings of the clocks: at most what passed, at least that without what the
- * thread ran or stood in a run queue meanwhile. */
+/* A span is time by two readings of the clocks, added up: at most what passed, at least that without what
+ * the thread ran or stood in a run queue meanwhile; and the longest that passed at once. */
 struct span {
-	ns_t least, most;
+	ns_t least, most, longest;
 	ns_t wall, cpu, queued; /* at the beginning */
 };
 
@@ -187,12 +196,15 @@ static inline void span_end(struct span *s)
 	busy += queued_ns() - s->queued;
 	s->most += took;
 	s->least += took - busy;
+	if (took > s->longest)
+		s->longest = took;
 }
 
 static inline void span_say(const struct span *s, const char *name)
 {
 	say("least_ns", name, s->least);
 	say("most_ns", name, s->most);
+	say("longest_ns", name, s->longest);
 }
 
 #endif
