@@ -385,8 +385,10 @@ static __always_inline void end_wait(struct task_struct *next, struct account *a
 			queued = total;
 		off = total - queued;
 		a->time.runq_woken += queued;
-		if (state < STATE_MAX)
-			a->time.off[state] += off;
+		if (state < STATE_MAX) {
+			barrier_var(state);
+			a->time.off[state & 7] += off; /* the mask is for verifiers before 6.12 */
+		}
 		a->time.waits++;
 	}
 	if (off < min_block) {
