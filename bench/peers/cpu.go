@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -151,6 +150,10 @@ func sampleWithCheapPerf(l *lab, d time.Duration) (sampled, error) {
 	if err != nil {
 		return sampled{}, err
 	}
-	stamps, err := output("perf", "script", "-i", l.path("perf.data"), "-F", "time")
-	return sampled{samples: float64(strings.Count(stamps, "\n")), cpu: used.cpu}, err
+	said, err := output("perf", "report", "-i", l.path("perf.data"), "--stats")
+	if err != nil {
+		return sampled{}, err
+	}
+	samples, err := parsePerfStats(said)
+	return sampled{samples: samples, cpu: used.cpu}, err
 }

@@ -16,6 +16,7 @@ import (
 var (
 	perOperation = regexp.MustCompile(`(?m)^\s*([0-9.]+) usecs/op`)
 	perfSamples  = regexp.MustCompile(`Captured and wrote .* \(~?([0-9]+) samples\)`)
+	perfStats    = regexp.MustCompile(`SAMPLE events: +([0-9]+)`)
 	firstStamp   = regexp.MustCompile(`([0-9]+)\.([0-9]{9}):`)
 )
 
@@ -27,6 +28,11 @@ func parseMicroseconds(out string) (float64, error) {
 // parsePerfSamples reads how many samples `perf record` says that it took.
 func parsePerfSamples(out string) (float64, error) {
 	return parseMatch(perfSamples, out, "samples of perf record")
+}
+
+// parsePerfStats reads how many samples `perf report --stats` finds.
+func parsePerfStats(out string) (float64, error) {
+	return parseMatch(perfStats, out, "samples of perf report")
 }
 
 func parseMatch(r *regexp.Regexp, s, what string) (float64, error) {

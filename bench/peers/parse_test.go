@@ -28,6 +28,7 @@ func TestParseNumbers(t *testing.T) {
 	}{
 		{"perf bench", parseMicroseconds, pipeOutput, 3.97356},
 		{"perf record", parsePerfSamples, "[ perf record: Woken up 1 times to write data ]\n[ perf record: Captured and wrote 0.408 MB p.data (1995 samples) ]\n", 1995},
+		{"perf report", parsePerfStats, "\nAggregated stats:\n           TOTAL events:       5840\n          SAMPLE events:       3986  (84.5%)\n", 3986},
 		{"perf record, about", parsePerfSamples, "[ perf record: Captured and wrote 9.1 MB p.data (~1995 samples) ]", 1995},
 	} {
 		if got, err := c.parse(c.in); err != nil || got != c.want {

@@ -54,7 +54,7 @@ func (c *child) wait() (usage, error) {
 		err = nil
 	}
 	if err != nil {
-		return usage{}, fmt.Errorf("%s: %w: %s", c.cmd.Args[0], err, lastLine(c.errOut.String()))
+		return usage{}, fmt.Errorf("%s: %w: %s", strings.Join(c.cmd.Args[:min(2, len(c.cmd.Args))], " "), err, lastLine(c.errOut.String()))
 	}
 	rusage, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {

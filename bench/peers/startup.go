@@ -69,18 +69,17 @@ func startAssay(l *lab, args ...string) (values, error) {
 }
 
 func startPerf(l *lab) (values, error) {
-	began, start := monotonic(), time.Now()
+	began := monotonic()
 	_, used, err := l.recordPerf(settle, noBuildIDs, "-F", "97", "-k", "CLOCK_MONOTONIC")
 	if err != nil {
 		return nil, err
 	}
-	ran := time.Since(start) - settle
 	script, err := output("perf", "script", "-i", l.path("perf.data"), "--ns", "-F", "time")
 	if err != nil {
 		return nil, err
 	}
 	first, err := parseFirstStamp(script)
-	return values{firstSample: float64(first-began) / 1e6, wholeRun: milliseconds(ran), agentCPU: milliseconds(used.cpu)}, err
+	return values{firstSample: float64(first-began) / 1e6, agentCPU: milliseconds(used.cpu)}, err
 }
 
 func startBpftrace() (values, error) {

@@ -31,8 +31,8 @@ func (l *lab) launchAssay(args ...string) (*child, error) {
 	return launch(l.assay, append([]string{"record", "--json", "-o", l.path("profile.pb.gz")}, args...)...)
 }
 
-// noBuildIDs keeps perf from looking for the build IDs of what was sampled when it ends. That is its default, but perf 6.1 breaks off there if a sample
-// lies in the vdso of a newer kernel; and without it perf is the cheaper peer.
+// noBuildIDs keeps perf from looking, when it ends, for the build IDs of what was sampled. That look is its default, but on kernel 6.18 perf 6.1 often
+// breaks off in it; and without it perf is the cheaper peer.
 const noBuildIDs = "-B"
 
 // launchPerf starts perf record on the whole machine, into the lab's perf.data.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// over20ms: computes for 25 ms of CPU time, in a function a few calls deep. It asks the kernel for the time and not the
-// vdso, because perf 6.1 can't read the build ID of a newer kernel's and breaks off.
+// over20ms: computes for 25 ms of CPU time, in a function a few calls deep. It asks the kernel for the time, not
+// the vdso, so that all its code is its own.
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
