@@ -27,6 +27,12 @@ func nameKernel(targets []*target, opts *Options, funcs *functions) {
 		return
 	}
 	want := q.addrs()
+	if opts.KernelNames != nil {
+		if names, err := opts.KernelNames(want); err == nil && len(names) == len(want) {
+			answerKernel(q, want, names)
+			return
+		}
+	}
 	table, err := readKallsyms(want, opts)
 	switch {
 	case err != nil:
@@ -35,6 +41,20 @@ func nameKernel(targets []*target, opts *Options, funcs *functions) {
 		q.refuse(Unnamed{Reason: KernelHidden})
 	default:
 		table.answer(q, want)
+	}
+}
+
+// answerKernel names the addresses by what the kernel has told.
+func answerKernel(q *query, want addrs, names []string) {
+	for _, it := range q.items {
+		name, module, _ := strings.Cut(names[want.from(it.addr)], " [")
+		mapped := kernelModule(it.target.mapping.File)
+		if name == "" || mapped != "" && mapped != strings.TrimSuffix(module, "]") {
+			it.target.unnamed(NotCovered, "", 1)
+			continue
+		}
+		it.loc.Line = q.funcs.lines([]frame{nativeFrame(name)})
+		it.target.count(it.loc)
 	}
 }
 

@@ -123,6 +123,40 @@ func TestKernelWithoutNames(t *testing.T) {
 	}
 }
 
+// TestKernelNames asks a kernel that tells names itself; one that can't leaves it to the table.
+func TestKernelNames(t *testing.T) {
+	told := map[uint64]string{0xffffffff81000010: "told", 0xffffffff81000100: "", 0xffffffffc0100001: "open_it [ext4]", 0xffffffffc0100090: "other [xfs]"}
+	tell := func(addresses []uint64) ([]string, error) {
+		var names []string
+		for _, a := range addresses {
+			names = append(names, told[a])
+		}
+		return names, nil
+	}
+	refuse := func([]uint64) ([]string, error) { return nil, errors.New("no") }
+	for _, tc := range []struct {
+		name string
+		ask  func([]uint64) ([]string, error)
+		want map[uint64]string
+	}{
+		{"told", tell, map[uint64]string{0xffffffff81000010: "told", 0xffffffff81000100: "", 0xffffffffc0100001: "open_it", 0xffffffffc0100090: ""}},
+		{"refused", refuse, map[uint64]string{
+			0xffffffff81000010: "do_thing", 0xffffffff81000100: "helper.isra.0", 0xffffffffc0100001: "open_file", 0xffffffffc0100090: "rustmod::work",
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newProfile(map[*profile.Mapping][]uint64{
+				kernelMapping("[kernel.kallsyms]"): {0xffffffff81000010, 0xffffffff81000100},
+				kernelMapping("[ext4]"):            {0xffffffffc0100001, 0xffffffffc0100090},
+			})
+			symbolized(t, p, nil, &Options{KernelNames: tc.ask, Kallsyms: opener(kallsymsText)})
+			if diff := cmp.Diff(tc.want, names(p)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 type breaking struct{}
 
 func (breaking) Read([]byte) (int, error) { return 0, errors.New("broke off") }

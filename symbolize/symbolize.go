@@ -48,6 +48,9 @@ type Source interface {
 
 // Options change where the names of the kernel come from. The zero value, like nil, means the running kernel.
 type Options struct {
+	// KernelNames asks the running kernel itself for the symbols of sorted addresses: "name", or "name [module]", "" for none. It is
+	// tried before Kallsyms, which serves when it is nil or returns an error.
+	KernelNames func(addresses []uint64) ([]string, error)
 	// Kallsyms opens the symbols of the kernel that was profiled; nil opens /proc/kallsyms.
 	Kallsyms func() (io.ReadCloser, error)
 	// KernelBuildID is the GNU build ID of the kernel that Kallsyms speaks of, in hexadecimal. When it and the build ID of the

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/assaylab/assay/bpf"
 	"github.com/assaylab/assay/internal/atomicfile"
 	"github.com/assaylab/assay/internal/facts"
 	"github.com/assaylab/assay/profiler"
@@ -111,12 +112,13 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 // finish gives names to the profile and says what only names can tell.
 func finish(rec *profiler.Recording) error {
 	p := rec.Profile
-	report, err := symbolize.Profile(p, source{rec}, nil)
+	opts := &symbolize.Options{KernelNames: bpf.KernelNames}
+	report, err := symbolize.Profile(p, source{rec}, opts)
 	if err != nil {
 		return err
 	}
 	if annotate.Interrupted(p) {
-		if report, err = symbolize.Profile(p, source{rec}, nil); err != nil {
+		if report, err = symbolize.Profile(p, source{rec}, opts); err != nil {
 			return err
 		}
 	}

@@ -24,7 +24,7 @@ var powers = []power{
 	{caps.SysPtrace, 0, Adds, "programs of other users keep bare addresses: their files can't be opened, nor their mappings read before 6.15"},
 	{caps.DACReadSearch, caps.DACOverride, Adds, "programs whose files only their owner may read keep bare addresses"},
 	{caps.CheckpointRestore, caps.SysAdmin, Adds, "libraries that were deleted or replaced keep bare addresses"},
-	{caps.Syslog, 0, Adds, "kernel frames keep bare addresses while the kernel hides its own"},
+	{caps.Syslog, 0, Adds, "frames of kernel modules can't be told from the kernel's own while it hides addresses"},
 	{caps.IPCLock, 0, Unused, "nothing: event buffers fit into perf_event_mlock_kb"},
 	{caps.SysAdmin, 0, Unused, "nothing: Assay's programs time themselves, without the kernel's meter"},
 	{caps.SysResource, 0, Unused, "nothing from 5.11 on: before, locked memory bounded the size of eBPF maps"},

@@ -26,20 +26,20 @@ func TestPredictBySettings(t *testing.T) {
 		env  Env
 		want Abilities
 	}{
-		{"core", core, usual, Abilities{CPU: true, OffCPU: true, SideBand: true, OwnProcesses: true}},
-		{"no BTF", core, with(func(e *Env) { e.HasBTF = false }), Abilities{CPU: true, SideBand: true, OwnProcesses: true}},
+		{"core", core, usual, Abilities{CPU: true, OffCPU: true, SideBand: true, KernelNames: true, OwnProcesses: true}},
+		{"no BTF", core, with(func(e *Env) { e.HasBTF = false }), Abilities{CPU: true, SideBand: true, KernelNames: true, OwnProcesses: true}},
 		{
 			"6.15", core, with(func(e *Env) { e.PerfmonReadsMaps = true }),
-			Abilities{CPU: true, OffCPU: true, SideBand: true, OwnProcesses: true, OtherProcesses: true},
+			Abilities{CPU: true, OffCPU: true, SideBand: true, KernelNames: true, OwnProcesses: true, OtherProcesses: true},
 		},
-		{"paranoid 4 upstream", core, with(func(e *Env) { e.PerfParanoid = 4 }), Abilities{CPU: true, OffCPU: true, SideBand: true, OwnProcesses: true}},
+		{"paranoid 4 upstream", core, with(func(e *Env) { e.PerfParanoid = 4 }), Abilities{CPU: true, OffCPU: true, SideBand: true, KernelNames: true, OwnProcesses: true}},
 		{
 			"paranoid 4 of Ubuntu", core, with(func(e *Env) { e.PerfParanoid, e.ParanoidByDebian = 4, true }),
-			Abilities{OffCPU: true, OwnProcesses: true},
+			Abilities{OffCPU: true, KernelNames: true, OwnProcesses: true},
 		},
 		{
 			"paranoid 4 of Ubuntu for the administrator", caps.Of(caps.SysAdmin), with(func(e *Env) { e.PerfParanoid, e.ParanoidByDebian = 4, true }),
-			Abilities{CPU: true, OffCPU: true, SideBand: true, OwnProcesses: true, DeletedFiles: true},
+			Abilities{CPU: true, OffCPU: true, SideBand: true, KernelNames: true, OwnProcesses: true, DeletedFiles: true},
 		},
 		{"paranoid 0 opens events to all", 0, with(func(e *Env) { e.PerfParanoid = 0 }), Abilities{SideBand: true, KernelNames: true, OwnProcesses: true}},
 		{"paranoid 1 shows kernel addresses", 0, with(func(e *Env) { e.PerfParanoid = 1 }), Abilities{KernelNames: true, OwnProcesses: true}},

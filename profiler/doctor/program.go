@@ -39,6 +39,14 @@ var (
 		name: nameBTFSwitch, need: Core, costs: "no offcpu mode",
 		spec: tracing(ebpf.AttachTraceRawTp, "sched_switch", 0), attach: attachTracing,
 	}
+	tellNames = program{
+		name: "syscall", need: Adds, costs: "kernel frames are named from /proc/kallsyms, slower and only where that shows addresses",
+		spec: ebpf.ProgramSpec{
+			Type: ebpf.Syscall, Flags: unix.BPF_F_SLEEPABLE,
+			// A helper that wants CAP_PERFMON, as the one does that prints names.
+			Instructions: asm.Instructions{asm.FnGetCurrentTask.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return()},
+		},
+	}
 )
 
 // unneeded is what a program that Assay does not use costs to be without.
@@ -74,6 +82,7 @@ var programs = []program{
 		name: "iter.s/task", need: Adds, costs: "threads that wait since before the start have no user stack, which takes a kernel from 6.1 on",
 		spec: tracing(ebpf.AttachTraceIter, "task", unix.BPF_F_SLEEPABLE), attach: attachIter,
 	},
+	tellNames,
 	{
 		name: "raw_tp/sched_process_exec", need: Unused, costs: unneeded,
 		spec: ebpf.ProgramSpec{Type: ebpf.RawTracepoint}, attach: attachRaw,
@@ -115,11 +124,13 @@ func probeType() ebpf.ProgramSpec {
 	return ebpf.ProgramSpec{Type: ebpf.Kprobe, KernelVersion: 1}
 }
 
-// doNothing completes a spec with a body that returns 0.
+// doNothing completes a spec, with a body that returns 0 if it has none.
 func doNothing(spec ebpf.ProgramSpec) *ebpf.ProgramSpec {
 	spec.Name = "assay_doctor"
 	spec.License = "Dual BSD/GPL"
-	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
+	if spec.Instructions == nil {
+		spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
+	}
 	return &spec
 }
 

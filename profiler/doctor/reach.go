@@ -44,7 +44,7 @@ var reachRows = []row{
 	{
 		group: "reach", name: "kernel addresses", need: Adds,
 		look:  func(*host) finding { return tried("/proc/kallsyms shows them", KernelAddresses()) },
-		costs: "kernel frames keep bare addresses while the kernel hides its own",
+		costs: "frames of kernel modules can't be told from the kernel's own",
 		wants: caps.Of(caps.Syslog), fix: "sudo sysctl kernel.kptr_restrict=1",
 	},
 }

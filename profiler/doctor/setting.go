@@ -46,7 +46,7 @@ var settings = []setting{
 		},
 	},
 	{
-		"kptr_restrict", Adds, "kernel addresses are hidden from everyone: kernel frames keep bare addresses", 1,
+		"kptr_restrict", Adds, "kernel addresses are hidden from everyone: frames of modules can't be told from the kernel's own", 1,
 		func(_ *host, v int) finding {
 			if v > 1 {
 				return finding{status: Degraded, found: fmt.Sprintf("%d: hidden from everyone", v)}
