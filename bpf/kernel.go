@@ -214,14 +214,17 @@ func (k *Kernel) AddTarget(pid int, children bool) error {
 	return nil
 }
 
-// ReadRing hands the records that are waiting, and those that come until the deadline, to h.
-func (k *Kernel) ReadRing(deadline time.Time, h Handler) error {
-	k.ring.SetDeadline(deadline)
+// RingFD is a file descriptor to poll: it is readable when the programs want the ring to be read.
+func (k *Kernel) RingFD() int { return k.maps["records"].FD() }
+
+// ReadRing hands the records that are waiting to h.
+func (k *Kernel) ReadRing(h Handler) error {
+	k.ring.SetDeadline(time.Now())
 	var rec ringbuf.Record
 	for {
 		err := k.ring.ReadInto(&rec)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrFlushed), errors.Is(err, ringbuf.ErrClosed):
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrClosed):
 			return nil
 		case err != nil:
 			return fmt.Errorf("ring buffer: %w", err)
@@ -231,9 +234,6 @@ func (k *Kernel) ReadRing(deadline time.Time, h Handler) error {
 		}
 	}
 }
-
-// Wake ends a [Kernel.ReadRing] that waits.
-func (k *Kernel) Wake() error { return k.ring.Flush() }
 
 // Sweep stages.
 const (

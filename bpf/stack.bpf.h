@@ -50,12 +50,21 @@ __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 	return h;
 }
 
-/* Wake the reader only when much is waiting: it looks at the ring often enough by itself. */
+#define WAKE_GAP 20000000 /* ns */
+
+static __u64 woken_at;
+
+/* The reader is woken at most every 20 ms, unless the ring fills up: what lies behind a new stack, the files of a process that
+ * may soon be gone, can't wait long, and a storm of new ones must not wake it each time. Without new stacks it sleeps. */
 static __always_inline __u64 wake_flags(void)
 {
-	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
-		return BPF_RB_FORCE_WAKEUP;
-	return BPF_RB_NO_WAKEUP;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - woken_at < WAKE_GAP &&
+	    bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) <= RING_BYTES / 4)
+		return BPF_RB_NO_WAKEUP;
+	woken_at = now;
+	return BPF_RB_FORCE_WAKEUP;
 }
 
 /* The name of a stack, in both rings and files. */

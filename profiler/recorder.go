@@ -5,7 +5,6 @@ package profiler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,8 +29,7 @@ type Recorder struct {
 	cpuBefore  time.Duration
 	cpuAfter   time.Duration
 	threads    uint64
-	readers    chan error // ends of the goroutine that reads the ring
-	stop       chan struct{}
+	watcher    *watcher
 	ncpu       int
 	degraded   []string
 }
@@ -87,8 +85,9 @@ func (r *Recorder) open() error {
 	if r.kernel.Blind() {
 		r.degraded = append(r.degraded, "this kernel's iterators can't read user memory: waits from before the window have no user stack")
 	}
-	r.readers, r.stop = make(chan error, 1), make(chan struct{})
-	go r.readRing()
+	if r.watcher, err = startWatcher(r.pollFDs, r.readAll); err != nil {
+		return err
+	}
 	if len(r.opts.Command) > 0 {
 		return r.startWithCommand()
 	}
@@ -136,26 +135,29 @@ func monotonic() uint64 {
 }
 
 const (
-	ringPeriod  = 250 * time.Millisecond // the ring and the side band are looked at; each look costs a wake-up
-	swapPeriod  = 5 * time.Second        // the table of counts is swapped at least
-	swapAt      = 4                      // or when a quarter of it is full
+	lookPeriod  = time.Second     // tables are looked at, and CPUs; each look costs a wake-up
+	swapPeriod  = 5 * time.Second // the table of counts is swapped at least
+	swapAt      = 4               // or when a quarter of it is full
 	burialDelay = 2 * swapPeriod
 )
 
-// readRing reads records until stop is closed. The ring wakes it early when it fills up.
-func (r *Recorder) readRing() {
-	for {
-		if err := r.kernel.ReadRing(time.Now().Add(ringPeriod), r.agg); err != nil {
-			r.readers <- err
-			return
-		}
-		select {
-		case <-r.stop:
-			r.readers <- nil
-			return
-		default:
-		}
+// pollFDs are readable when there is something for readAll.
+func (r *Recorder) pollFDs() []int {
+	fds := []int{r.kernel.RingFD()}
+	if r.side == nil {
+		return fds
 	}
+	r.agg.mu.Lock()
+	defer r.agg.mu.Unlock()
+	return append(fds, r.side.fds()...)
+}
+
+// readAll reads the side band and the ring, and says whether the ring had anything.
+func (r *Recorder) readAll() (bool, error) {
+	r.readSide()
+	before := r.agg.records.Load()
+	err := r.kernel.ReadRing(r.agg)
+	return r.agg.records.Load() > before, err
 }
 
 // run waits for the end, and keeps tables and rings from filling up meanwhile.
@@ -169,44 +171,39 @@ func (r *Recorder) run(ctx context.Context) error {
 	if r.command != nil {
 		ended = r.command.done
 	}
-	tick := time.NewTicker(ringPeriod)
+	tick := time.NewTicker(lookPeriod)
 	defer tick.Stop()
-	lastSwap, lastLook := r.start, r.start
+	lastSwap := r.start
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ended:
 			return nil
-		case err := <-r.readers:
-			r.readers <- err
-			return err
+		case <-r.watcher.done:
+			return r.watcher.err
 		case <-r.agg.flush:
 			if err := r.swap(); err != nil {
 				return err
 			}
 			lastSwap = time.Now()
 		case now := <-tick.C:
-			due, err := r.tick(now, lastSwap)
+			due, err := r.swapIfDue(now, lastSwap)
 			if err != nil {
 				return err
 			}
 			if due {
 				lastSwap = now
 			}
-			if now.Sub(lastLook) >= time.Second {
-				lastLook = now
-				if err := r.look(); err != nil {
-					return err
-				}
+			if err := r.look(); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-// tick reads the side band, and swaps tables when it is time.
-func (r *Recorder) tick(now, lastSwap time.Time) (swapped bool, err error) {
-	r.readSide()
+// swapIfDue swaps tables when it is time.
+func (r *Recorder) swapIfDue(now, lastSwap time.Time) (swapped bool, err error) {
 	fill, err := r.kernel.Fill()
 	if err != nil {
 		return false, err
@@ -215,6 +212,15 @@ func (r *Recorder) tick(now, lastSwap time.Time) (swapped bool, err error) {
 		return false, nil
 	}
 	return true, r.swap()
+}
+
+func (r *Recorder) followSide(cpus []int) error {
+	if r.side == nil {
+		return nil
+	}
+	r.agg.mu.Lock()
+	defer r.agg.mu.Unlock()
+	return r.side.follow(cpus)
 }
 
 func (r *Recorder) readSide() {
@@ -245,10 +251,8 @@ func (r *Recorder) look() error {
 	if err != nil {
 		return err
 	}
-	if r.side != nil {
-		if err := r.side.follow(cpus); err != nil {
-			return err
-		}
+	if err := r.followSide(cpus); err != nil {
+		return err
 	}
 	if r.sampler != nil {
 		if err := r.sampler.follow(cpus); err != nil {
@@ -284,15 +288,12 @@ func (r *Recorder) collect() (*Recording, error) {
 		return nil, err
 	}
 	r.end = time.Now()
-	close(r.stop)
-	if err := r.kernel.Wake(); err != nil {
-		return nil, fmt.Errorf("ring buffer: %w", err)
-	}
-	if err := <-r.readers; err != nil {
+	err := r.watcher.stop()
+	r.watcher = nil
+	if err != nil {
 		return nil, err
 	}
-	r.stop = nil
-	if err := r.kernel.ReadRing(time.Now(), r.agg); err != nil {
+	if _, err := r.readAll(); err != nil {
 		return nil, err
 	}
 	if err := r.swap(); err != nil {
@@ -342,10 +343,9 @@ func (r *Recorder) awaitFree() {
 // close frees everything that open took; it may be called at any stage.
 func (r *Recorder) close() error {
 	var errs []error
-	if r.stop != nil {
-		close(r.stop)
-		errs = append(errs, r.kernel.Wake(), <-r.readers)
-		r.stop = nil
+	if r.watcher != nil {
+		errs = append(errs, r.watcher.stop())
+		r.watcher = nil
 	}
 	if r.sampler != nil {
 		errs = append(errs, r.sampler.close())

@@ -86,12 +86,22 @@ func (s *sideband) attr() *unix.PerfEventAttr {
 	return &unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY, Size: unix.PERF_ATTR_SIZE_VER5,
 		Sample_type: unix.PERF_SAMPLE_TIME, Bits: bits, Clockid: unix.CLOCK_MONOTONIC,
-		Wakeup: 1 << 30, // nobody polls: the rings are looked at in time
+		Wakeup: uint32(sideRingPages * unix.Getpagesize() / 2), // bytes: in quiet times the rings are looked at once a second
 	}
 }
 
-// follow opens rings for CPUs that came online. Rings of CPUs that went are kept: they may hold records.
+// follow opens rings for CPUs that came online, and closes those of CPUs that went, whose events have ended with them.
 func (s *sideband) follow(online []int) error {
+	for cpu, r := range s.rings {
+		if slices.Contains(online, cpu) {
+			continue
+		}
+		s.collect(r)
+		delete(s.rings, cpu)
+		if err := r.close(); err != nil {
+			return fmt.Errorf("side-band ring of CPU %d: %w", cpu, err)
+		}
+	}
 	for _, cpu := range online {
 		if _, ok := s.rings[cpu]; ok {
 			continue
@@ -123,25 +133,19 @@ func (s *sideband) open(cpu int) (*sideRing, error) {
 	return &sideRing{fd: fd, mem: mem, meta: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])), data: mem[unix.Getpagesize():]}, nil
 }
 
+// fds are to be polled: they are readable when a ring is half full.
+func (s *sideband) fds() []int {
+	var fds []int
+	for _, r := range s.rings {
+		fds = append(fds, r.fd)
+	}
+	return fds
+}
+
 // read hands all waiting records to h.
 func (s *sideband) read(h spaceEvents) {
-	var record []byte
 	for _, r := range s.rings {
-		head := atomic.LoadUint64(&r.meta.Data_head)
-		tail := r.meta.Data_tail
-		for tail < head {
-			record = r.copy(record[:0], tail, recordHeader)
-			size := int(binary.NativeEndian.Uint16(record[6:]))
-			if size < recordHeader || uint64(size) > head-tail {
-				s.bad++
-				tail = head
-				break
-			}
-			record = r.copy(record[:0], tail, size)
-			s.handle(record)
-			tail += uint64(size)
-		}
-		atomic.StoreUint64(&r.meta.Data_tail, tail)
+		s.collect(r)
 	}
 	slices.SortStableFunc(s.pending, func(a, b spaceEvent) int { return cmp.Compare(a.at, b.at) })
 	for _, e := range s.pending {
@@ -149,6 +153,26 @@ func (s *sideband) read(h spaceEvents) {
 	}
 	clear(s.pending)
 	s.pending = s.pending[:0]
+}
+
+// collect takes the waiting records out of a ring.
+func (s *sideband) collect(r *sideRing) {
+	var record []byte
+	head := atomic.LoadUint64(&r.meta.Data_head)
+	tail := r.meta.Data_tail
+	for tail < head {
+		record = r.copy(record[:0], tail, recordHeader)
+		size := int(binary.NativeEndian.Uint16(record[6:]))
+		if size < recordHeader || uint64(size) > head-tail {
+			s.bad++
+			tail = head
+			break
+		}
+		record = r.copy(record[:0], tail, size)
+		s.handle(record)
+		tail += uint64(size)
+	}
+	atomic.StoreUint64(&r.meta.Data_tail, tail)
 }
 
 // copy appends n bytes of the ring from position at to b.
@@ -227,8 +251,10 @@ func cString(b []byte) string {
 func (s *sideband) close() error {
 	var errs []error
 	for _, r := range s.rings {
-		errs = append(errs, unix.Munmap(r.mem), unix.Close(r.fd))
+		errs = append(errs, r.close())
 	}
 	s.rings = nil
 	return errors.Join(errs...)
 }
+
+func (r *sideRing) close() error { return errors.Join(unix.Munmap(r.mem), unix.Close(r.fd)) }
