@@ -42,7 +42,7 @@ func (c *Config) families() []family {
 	sweep := family{LoadSweep, nil}
 	var all []family
 	if c.CPU {
-		all = append(all, family{LoadSample, []string{"assay_sample"}})
+		all = append(all, family{LoadSample, []string{SampleProgramName}})
 		sweep.programs = append(sweep.programs, "assay_sum", "assay_free")
 	}
 	if c.PIDs && !c.CPU {
@@ -200,7 +200,7 @@ func (k *Kernel) Attach() error {
 func (k *Kernel) Blind() bool { return k.blind }
 
 // SampleProgram is the program to set on each perf event.
-func (k *Kernel) SampleProgram() *ebpf.Program { return k.progs["assay_sample"] }
+func (k *Kernel) SampleProgram() *ebpf.Program { return k.progs[SampleProgramName] }
 
 // AddTarget adds a process to what is recorded; its children too, if asked.
 func (k *Kernel) AddTarget(pid int, children bool) error {

@@ -289,7 +289,7 @@ static __noinline int send_account(struct task_struct *task, struct account *a, 
 	if (!task || !a || !s)
 		return 0;
 	if (!get_ids(task, &ids)) {
-		COUNT(c, outside_pidns);
+		COUNT(c, waits_outside);
 		return 0;
 	}
 	t = &s->thread;
@@ -352,7 +352,7 @@ static __always_inline void count_wait(struct task_struct *task, struct account 
 	if (!s)
 		return;
 	if (!get_ids(task, &ids)) {
-		COUNT(c, outside_pidns);
+		COUNT(c, waits_outside);
 		return;
 	}
 	__builtin_memset(&s->count, 0, sizeof(s->count));

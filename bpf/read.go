@@ -116,13 +116,15 @@ func (k *Kernel) Counters() (Counters, error) {
 		sum.Samples += c.Samples
 		sum.SamplesIdle += c.SamplesIdle
 		sum.SamplesOther += c.SamplesOther
-		sum.OutsidePidns += c.OutsidePidns
+		sum.SamplesOutside += c.SamplesOutside
+		sum.WaitsOutside += c.WaitsOutside
 		sum.Switches += c.Switches
 		sum.StacksSent += c.StacksSent
 		sum.RingFullStacks += c.RingFullStacks
 		sum.CountsInRing += c.CountsInRing
-		sum.LostCounts += c.LostCounts
-		sum.LostCountsNs += c.LostCountsNs
+		sum.LostSamples += c.LostSamples
+		sum.LostWaits += c.LostWaits
+		sum.LostWaitsNs += c.LostWaitsNs
 		sum.LostThreads += c.LostThreads
 		sum.LostThreadsNs += c.LostThreadsNs
 		sum.StorageFull += c.StorageFull
@@ -142,10 +144,13 @@ type Cost struct {
 	Missed  uint64        // runs that the kernel left out because one was going on (recursion)
 }
 
+// SampleProgramName is the name of the program that takes CPU samples.
+const SampleProgramName = "assay_sample"
+
 // Costs returns the cost of each loaded program, as a random share of its runs has timed itself.
 func (k *Kernel) Costs() ([]Cost, error) {
 	var all []Cost
-	for slot, name := range []string{"assay_sample", "assay_switch", "assay_waking"} {
+	for slot, name := range []string{SampleProgramName, "assay_switch", "assay_waking"} {
 		p, ok := k.progs[name]
 		if !ok {
 			continue
@@ -174,7 +179,7 @@ func (k *Kernel) Costs() ([]Cost, error) {
 }
 
 // CPUTime is the CPU time so far of all wanted threads that are alive or have ended since
-// the programs were attached, and the number of those alive.
+// the programs were attached, and their number.
 func (k *Kernel) CPUTime() (time.Duration, uint64, error) {
 	t := k.maps["cpu_times"]
 	if err := t.Put(uint32(0), SweepCpuTime{}); err != nil {
@@ -187,7 +192,7 @@ func (k *Kernel) CPUTime() (time.Duration, uint64, error) {
 	if err := errors.Join(t.Lookup(uint32(0), &alive), t.Lookup(uint32(1), &ended)); err != nil {
 		return 0, 0, fmt.Errorf("CPU time: %w", err)
 	}
-	return time.Duration(alive.Ns + ended.Ns), alive.Threads, nil
+	return time.Duration(alive.Ns + ended.Ns), alive.Threads + ended.Threads, nil
 }
 
 // MapBytes is the memory that the kernel charges for our maps.

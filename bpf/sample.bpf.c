@@ -46,7 +46,7 @@ static __always_inline void take_sample(struct sample_ctx *ctx, struct task_stru
 	if (!s)
 		return;
 	if (!get_ids(task, &ids)) {
-		COUNT(c, outside_pidns);
+		COUNT(c, samples_outside);
 		return;
 	}
 	key = &s->count.key;

@@ -224,9 +224,13 @@ static __always_inline void count_alone(struct count_record *rec, struct counter
 		COUNT(c, counts_in_ring);
 		return;
 	}
-	if (c) {
-		c->lost_counts += rec->value.weight;
-		c->lost_counts_ns += rec->value.ns + rec->value.runq_ns;
+	if (!c)
+		return;
+	if (rec->key.kind == KIND_CPU) {
+		c->lost_samples++;
+	} else {
+		c->lost_waits += rec->value.weight;
+		c->lost_waits_ns += rec->value.ns + rec->value.runq_ns;
 	}
 }
 

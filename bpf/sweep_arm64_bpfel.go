@@ -90,13 +90,15 @@ type SweepCounters struct {
 	Samples        uint64
 	SamplesIdle    uint64
 	SamplesOther   uint64
-	OutsidePidns   uint64
+	SamplesOutside uint64
+	WaitsOutside   uint64
 	Switches       uint64
 	StacksSent     uint64
 	RingFullStacks uint64
 	CountsInRing   uint64
-	LostCounts     uint64
-	LostCountsNs   uint64
+	LostSamples    uint64
+	LostWaits      uint64
+	LostWaitsNs    uint64
 	LostThreads    uint64
 	LostThreadsNs  uint64
 	StorageFull    uint64

@@ -75,7 +75,7 @@ struct thread_time {
 	__u64 runq_preempted;
 	__u64 off[STATE_MAX];    /* by thread_state; [0] and [DEAD] stay 0 */
 	__u64 waits;             /* blocked intervals */
-	__u64 below_min;         /* of them shorter than min_block: no stack */
+	__u64 below_min;         /* waits and preemptions shorter than min_block: no stack */
 	__u64 sampled;           /* blocked ns of the waits that were open to sampling */
 	__u64 queued_sampled;    /* run-queue ns after them */
 	__u64 preempted_sampled; /* the same of preemptions */
@@ -136,16 +136,18 @@ struct counters {
 	__u64 samples;       /* CPU samples taken */
 	__u64 samples_idle;  /* of the idle task: left out */
 	__u64 samples_other; /* not of a target: left out */
-	__u64 outside_pidns; /* threads that our PID namespace can't name */
+	__u64 samples_outside; /* of a thread that our PID namespace can't name */
+	__u64 waits_outside;   /* the same of waits, and of accounts of ended threads */
 	__u64 switches;
 	__u64 stacks_sent;
 	__u64 ring_full_stacks; /* new stack not sent now, tried again at its next event */
 	__u64 counts_in_ring;   /* table full: sent one by one */
-	__u64 lost_counts;      /* table full and ring full */
-	__u64 lost_counts_ns;
+	__u64 lost_samples;     /* table full and ring full */
+	__u64 lost_waits;       /* the same of waits: as many as they stand for */
+	__u64 lost_waits_ns;
 	__u64 lost_threads; /* accounts of ended threads that found no room */
 	__u64 lost_threads_ns;
-	__u64 storage_full; /* no memory for a thread's account */
+	__u64 storage_full; /* no account for a thread: no memory, or another was just being made on this CPU */
 	__u64 missed_arrivals; /* a switch to a thread that was not seen; mended from the scheduler's notes */
 	__u64 missed_leaves; /* a switch from a thread that was not seen: its time is in the residual */
 	__u64 clock_backwards; /* an interval that came out negative, taken as 0 */

@@ -4,6 +4,7 @@ package profiler
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -20,9 +21,8 @@ import (
 // who wants to name its frames.
 type Recording struct {
 	Profile *profile.Profile
-	// ExitCode is that of the command, 0 without one.
-	ExitCode int
 
+	command   *command
 	objects   *objects
 	behind    map[*profile.Mapping]*object
 	closeRest func() error
@@ -48,6 +48,28 @@ func (r *Recording) PerfMap(m *profile.Mapping) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
 	}
 	return o.openPerfMap()
+}
+
+// Wait waits for the end of the command, which may outlive the recording, and returns its exit status as a shell would
+// tell it. Without a command it is 0.
+func (r *Recording) Wait() (exitCode int, err error) {
+	if r.command == nil {
+		return 0, nil
+	}
+	<-r.command.done
+	return r.command.code, r.command.err
+}
+
+// Signal sends a signal to the command, if there is one that still runs.
+func (r *Recording) Signal(s os.Signal) error {
+	if r.command == nil {
+		return nil
+	}
+	err := r.command.cmd.Process.Signal(s)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
 }
 
 // Close closes the files behind the mappings.
@@ -131,13 +153,7 @@ func (r *Recorder) emit() (*Recording, error) {
 		return nil, err
 	}
 	e.p.Comments = []string{facts.Comment()}
-	rec := &Recording{Profile: e.p, objects: r.objects, behind: e.behind}
-	if r.command != nil {
-		rec.ExitCode, err = r.command.finish()
-		if err != nil {
-			return nil, err
-		}
-	}
+	rec := &Recording{Profile: e.p, objects: r.objects, behind: e.behind, command: r.command}
 	rec.closeRest, r.objects = r.objects.close, nil
 	return rec, r.close()
 }
@@ -413,12 +429,6 @@ func (e *emitter) made(name string) *profile.Location {
 		e.functions[name] = l
 	}
 	return l
-}
-
-// finish waits for a command whose recording has been ended early: it is told to end, as the shell's interrupt would.
-func (c *command) finish() (int, error) {
-	<-c.done
-	return c.code, c.err
 }
 
 // syscallName is the name of a system call, its number if it has none here, "" for none.

@@ -4,7 +4,6 @@ package profiler
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -74,10 +73,15 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.AddInt("ncpu", int64(max(r.ncpu, runtime.NumCPU())))
+	f.AddInt("ncpu", int64(r.ncpu))
 	f.AddInt("processes", int64(e.processes()))
+	costs, err := r.kernel.Costs()
+	if err != nil {
+		return nil, err
+	}
+	f.AddDuration("steal_ns", r.steal)
 	if r.opts.samples() {
-		r.sampleFacts(&f, c)
+		r.sampleFacts(&f, c, costs)
 	}
 	if r.opts.accounts() {
 		r.accountFacts(&f, s)
@@ -91,8 +95,11 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	f.AddInt("time_ns.none", e.quality.none)
 	f.AddInt("time_ns.guessed", e.quality.guessed)
 	f.AddInt("stacks", int64(len(r.agg.stacks)))
-	if err := r.costFacts(&f); err != nil {
+	if err := r.costFacts(&f, costs); err != nil {
 		return nil, err
+	}
+	for i, text := range r.warnings() {
+		f.Add("warning."+strconv.Itoa(i), text)
 	}
 	for i, text := range r.degraded {
 		f.Add("degraded."+strconv.Itoa(i), text)
@@ -100,8 +107,8 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err == nil {
 		f.Add("kernel", cString(u.Release[:]))
+		f.Add("arch", cString(u.Machine[:]))
 	}
-	f.Add("arch", runtime.GOARCH)
 	return f, nil
 }
 
@@ -140,20 +147,24 @@ func (e *emitter) processes() int {
 	return len(pids)
 }
 
-func (r *Recorder) sampleFacts(f *facts.Facts, c bpf.Counters) {
+func (r *Recorder) sampleFacts(f *facts.Facts, c bpf.Counters, costs []bpf.Cost) {
 	onCPU := r.cpuAfter - r.cpuBefore
 	expected := int64(onCPU.Seconds()*float64(r.opts.Freq) + 0.5)
 	f.Add("event", string(r.sampler.event))
 	f.AddInt("freq_hz", int64(r.opts.Freq))
 	f.AddInt("samples_expected", expected)
-	f.AddInt("samples_taken", int64(c.Samples))
+	f.AddInt("samples_taken", int64(c.Samples-c.LostSamples))
 	f.AddInt("samples_idle", int64(c.SamplesIdle))
 	f.AddDuration("oncpu_ns", onCPU)
-	// Expected and not taken, by no cause that is counted: the kernel throttles events whose handlers take too long, and
-	// leaves out a program while another runs on the CPU.
-	if missing := expected - int64(c.Samples+c.LostCounts); missing > 0 {
-		f.AddInt("lost.throttled", missing)
+	f.AddInt("lost.map_full", int64(c.LostSamples))
+	known := c.Samples + c.SamplesOutside
+	for _, cost := range costs {
+		if cost.Program == bpf.SampleProgramName {
+			known += cost.Missed
+		}
 	}
+	// Expected and not taken, by no cause that is counted: the kernel throttles events whose handlers take too long.
+	f.AddInt("lost.throttled", max(0, expected-int64(known)))
 }
 
 func (r *Recorder) accountFacts(f *facts.Facts, s *scales) {
@@ -194,6 +205,9 @@ func (r *Recorder) accountFacts(f *facts.Facts, s *scales) {
 	if !r.opts.Exact {
 		policy = "each wait of 250us or more; shorter ones of threads that switch more often than every 250us by chance, in proportion to time, scaled"
 	}
+	if r.opts.MinBlock > 0 {
+		policy += "; none under " + r.opts.MinBlock.String()
+	}
 	f.Add("offcpu.stack_policy", policy)
 	f.AddInt("offcpu.short_total_ns", int64(sum.Sampled+sum.QueuedSampled+sum.PreemptedSampled))
 	f.AddInt("offcpu.below_min_block", int64(below))
@@ -208,12 +222,13 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 			f.AddInt(key, int64(n))
 		}
 	}
-	loss("lost.map_full", c.LostCounts)
-	loss("lost_ns.map_full", c.LostCountsNs)
+	loss("lost.waits_map_full", c.LostWaits)
+	loss("lost_ns.waits_map_full", c.LostWaitsNs)
 	loss("lost.thread_accounts", c.LostThreads)
 	loss("lost_ns.thread_accounts", c.LostThreadsNs)
 	loss("lost.thread_storage", c.StorageFull)
-	loss("lost.outside_pid_namespace", c.OutsidePidns)
+	loss("lost.outside_pid_namespace", c.SamplesOutside)
+	loss("lost.waits_outside_pid_namespace", c.WaitsOutside)
 	loss("switches_mended", c.MissedArrivals)
 	loss("lost.switches", c.MissedLeaves)
 	loss("clock_backwards", c.ClockBackwards)
@@ -228,20 +243,16 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 	loss("files_not_held", r.objects.unheld)
 }
 
-func (r *Recorder) costFacts(f *facts.Facts) error {
-	costs, err := r.kernel.Costs()
-	if err != nil {
-		return err
-	}
+func (r *Recorder) costFacts(f *facts.Facts, costs []bpf.Cost) error {
 	var total time.Duration
 	var runs, missed uint64
 	for _, c := range costs {
+		missed += c.Missed
 		if c.Runs == 0 {
 			continue
 		}
 		total += c.PerRun * time.Duration(c.Runs)
 		runs += c.Runs
-		missed += c.Missed
 		name := strings.TrimPrefix(c.Program, "assay_")
 		f.AddInt("cost."+name+"_runs", int64(c.Runs))
 		f.AddDuration("cost."+name+"_ns_per_run", c.PerRun)
@@ -249,9 +260,7 @@ func (r *Recorder) costFacts(f *facts.Facts) error {
 	f.AddDuration("cost.bpf_ns", total)
 	f.AddInt("cost.bpf_runs", int64(runs))
 	f.Add("cost.bpf_method", "a random share of the runs timed by the program itself, less the clock's own price; entry to the program is not in it")
-	if missed > 0 {
-		f.AddInt("lost.recursion", int64(missed))
-	}
+	f.AddInt("lost.recursion", int64(missed))
 	f.AddInt("cost.map_bytes", int64(r.kernel.MapBytes()))
 	return AddOwnCost(f)
 }

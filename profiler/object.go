@@ -89,8 +89,10 @@ func (s *objects) openFor(o *object, pid int, m *mapping) {
 			o.reason = "process gone"
 			return
 		}
+		if !s.mayHold(o, root) {
+			return
+		}
 		o.root = root
-		s.open++
 		return
 	case !m.isFile():
 		return // the vdso is read from our own memory, vsyscall is no file
@@ -107,17 +109,23 @@ func (s *objects) openFor(o *object, pid int, m *mapping) {
 		}
 		return
 	}
-	o.file = f
-	s.open++
-	if s.open > s.limit {
-		s.open--
-		s.unheld++
-		o.file = nil
-		o.reason = "too many files to hold open"
-		if err := f.Close(); err != nil {
-			o.reason += "; " + err.Error()
-		}
+	if s.mayHold(o, f) {
+		o.file = f
 	}
+}
+
+// mayHold says whether one more file may stay open, and closes it if not.
+func (s *objects) mayHold(o *object, f *os.File) bool {
+	if s.open < s.limit {
+		s.open++
+		return true
+	}
+	s.unheld++
+	o.reason = "too many files to hold open"
+	if err := f.Close(); err != nil {
+		o.reason += "; " + err.Error()
+	}
+	return false
 }
 
 var (

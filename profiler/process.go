@@ -159,6 +159,9 @@ func (ps *processes) look(p *process, from uint64) bool {
 		ps.unread++
 		return false
 	}
+	if len(maps) >= maxMappings {
+		ps.truncated++ // at least one; how many more, nobody has counted
+	}
 	im := &image{pid: p.pid, from: from, maps: make([]timedMapping, len(maps))}
 	for i, m := range maps {
 		im.maps[i] = timedMapping{mapping: m}

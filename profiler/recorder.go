@@ -31,6 +31,7 @@ type Recorder struct {
 	threads    uint64
 	watcher    *watcher
 	ncpu       int
+	steal      time.Duration // by the host, until begin, then in the recording
 	degraded   []string
 }
 
@@ -106,6 +107,12 @@ func (r *Recorder) startWithCommand() (err error) {
 
 // begin opens the window.
 func (r *Recorder) begin() (err error) {
+	cpus, err := onlineCPUs()
+	if err != nil {
+		return err
+	}
+	r.ncpu = len(cpus)
+	r.steal = stealTime()
 	r.start, r.startMono = time.Now(), monotonic()
 	if r.opts.accounts() {
 		if err := r.kernel.OpenWindow(); err != nil {
@@ -288,6 +295,7 @@ func (r *Recorder) collect() (*Recording, error) {
 		return nil, err
 	}
 	r.end = time.Now()
+	r.steal = max(0, stealTime()-r.steal)
 	err := r.watcher.stop()
 	r.watcher = nil
 	if err != nil {

@@ -96,9 +96,9 @@ func (r *Record) completeness() section {
 	samples.count(r.Samples.Idle, "%s idle left out")
 	s.add("samples", samples)
 	switch {
-	case sum(r.Samples.Lost) > 0:
-		lost.each(nonZero(r.Samples.Lost), "count")
-	case r.Samples.Lost != nil:
+	case sum(r.Lost) > 0:
+		lost.each(nonZero(r.Lost), "count")
+	case r.Lost != nil:
 		lost.say("none")
 	}
 	s.add("lost", lost)
@@ -119,8 +119,9 @@ func (r *Record) completeness() section {
 func (o OffCPU) phrases() phrases {
 	var s phrases
 	s.text(o.StackPolicy, "stacks: %s")
-	if o.ShortSampled != nil && o.ShortTotal != nil {
-		s.say("%s of %s short waits sampled", formatCount(*o.ShortSampled), formatCount(*o.ShortTotal))
+	s.duration(o.ShortTotalNS, "%s of short waits scaled")
+	if at(o.BelowMinBlock) > 0 {
+		s.count(o.BelowMinBlock, "%s too short for a stack")
 	}
 	return s
 }
@@ -158,7 +159,7 @@ func (r *Record) accounting() section {
 	part("on-CPU", ingredient{a.OnCPUNS, ""})
 	part("run queue", ingredient{a.RunqueueWokenNS, "woken"}, ingredient{a.RunqueuePreemptedNS, "preempted"})
 	part("off-CPU", ingredient{a.OffCPUInterruptibleNS, "interruptible"},
-		ingredient{a.OffCPUUninterruptibleNS, "uninterruptible"}, ingredient{a.OffCPUStoppedNS, "stopped"})
+		ingredient{a.OffCPUUninterruptibleNS, "uninterruptible"}, ingredient{a.OffCPUStoppedNS, "stopped"}, ingredient{a.OffCPUIdleNS, "idle"})
 	if a.ResidualNS != nil {
 		residual.say("%s", withShare(*a.ResidualNS, wall))
 	}

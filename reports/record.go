@@ -35,8 +35,9 @@ type Record struct {
 	Event *string `json:"event,omitempty"`
 	// FreqHz is how often a CPU was to be sampled, a second.
 	FreqHz *int64 `json:"freq_hz,omitempty"`
-	// NCPU is the number of CPUs that were sampled.
-	NCPU *int64 `json:"ncpu,omitempty"`
+	// NCPU is the number of CPUs that were online, the most at a time, and StealNS the time that the host of a virtual machine took from them.
+	NCPU    *int64 `json:"ncpu,omitempty"`
+	StealNS *int64 `json:"steal_ns,omitempty"`
 	// Threads and Processes count what was seen.
 	Threads   *int64 `json:"threads,omitempty"`
 	Processes *int64 `json:"processes,omitempty"`
@@ -44,7 +45,8 @@ type Record struct {
 	// SampleTypes are in the order of the profile.
 	SampleTypes []SampleType `json:"sample_types"`
 	Samples     Samples      `json:"samples,omitzero"`
-	// LostNS is time that is missing from the profile, by cause.
+	// Lost counts what is missing from the profile, by cause, and LostNS its time.
+	Lost map[string]int64 `json:"lost,omitempty"`
 	LostNS     map[string]int64 `json:"lost_ns,omitempty"`
 	StackTime  StackTime        `json:"stack_time_ns,omitzero"`
 	Accounting Accounting       `json:"accounting,omitzero"`
@@ -94,8 +96,6 @@ type Samples struct {
 	Taken    *int64 `json:"taken,omitempty"`
 	// Idle are samples of an idle CPU, which the profile leaves out.
 	Idle *int64 `json:"idle,omitempty"`
-	// Lost counts by cause.
-	Lost map[string]int64 `json:"lost,omitempty"`
 }
 
 // StackTime is the recorded time by what is known of the stacks.
@@ -123,6 +123,8 @@ type Accounting struct {
 	OffCPUInterruptibleNS   *int64 `json:"offcpu_interruptible_ns,omitempty"`
 	OffCPUUninterruptibleNS *int64 `json:"offcpu_uninterruptible_ns,omitempty"`
 	OffCPUStoppedNS         *int64 `json:"offcpu_stopped_ns,omitempty"`
+	// OffCPUIdleNS is that of kernel threads that wait for work.
+	OffCPUIdleNS *int64 `json:"offcpu_idle_ns,omitempty"`
 	// ResidualNS is wall time less all of the above.
 	ResidualNS *int64 `json:"residual_ns,omitempty"`
 	// MaxThreadResidualRatio is the largest residual of one thread, as a share of its wall time.
@@ -132,9 +134,10 @@ type Accounting struct {
 // OffCPU says which waits have a stack.
 type OffCPU struct {
 	StackPolicy *string `json:"stack_policy,omitempty"`
-	// ShortSampled of ShortTotal short waits gave their stack for all.
-	ShortSampled *int64 `json:"short_sampled,omitempty"`
-	ShortTotal   *int64 `json:"short_total,omitempty"`
+	// ShortTotalNS is the time of the short waits that a part of them gave its stacks for.
+	ShortTotalNS *int64 `json:"short_total_ns,omitempty"`
+	// BelowMinBlock counts waits that were too short for a stack.
+	BelowMinBlock *int64 `json:"below_min_block,omitempty"`
 }
 
 // Cost is what the recording took from the machine.
@@ -206,6 +209,7 @@ func (r *Record) fields() map[string]any {
 		"event":                          &r.Event,
 		"freq_hz":                        &r.FreqHz,
 		"ncpu":                           &r.NCPU,
+		"steal_ns":                       &r.StealNS,
 		"threads":                        &r.Threads,
 		"processes":                      &r.Processes,
 		"samples_expected":               &r.Samples.Expected,
@@ -223,11 +227,12 @@ func (r *Record) fields() map[string]any {
 		"acct.offcpu_interruptible_ns":   &r.Accounting.OffCPUInterruptibleNS,
 		"acct.offcpu_uninterruptible_ns": &r.Accounting.OffCPUUninterruptibleNS,
 		"acct.offcpu_stopped_ns":         &r.Accounting.OffCPUStoppedNS,
+		"acct.offcpu_idle_ns":            &r.Accounting.OffCPUIdleNS,
 		"acct.residual_ns":               &r.Accounting.ResidualNS,
 		"acct.max_thread_residual_ratio": &r.Accounting.MaxThreadResidualRatio,
 		"offcpu.stack_policy":            &r.OffCPU.StackPolicy,
-		"offcpu.short_sampled":           &r.OffCPU.ShortSampled,
-		"offcpu.short_total":             &r.OffCPU.ShortTotal,
+		"offcpu.short_total_ns":          &r.OffCPU.ShortTotalNS,
+		"offcpu.below_min_block":         &r.OffCPU.BelowMinBlock,
 		"cost.bpf_ns":                    &r.Cost.BPFNS,
 		"cost.bpf_runs":                  &r.Cost.BPFRuns,
 		"cost.bpf_method":                &r.Cost.BPFMethod,
@@ -268,7 +273,7 @@ func set(field any, value string) bool {
 // setGrouped takes the facts of which there is one for each cause, reason or message.
 func (r *Record) setGrouped(key, value string) bool {
 	group, name, _ := strings.Cut(key, ".")
-	counts := map[string]*map[string]int64{"lost": &r.Samples.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed}[group]
+	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed}[group]
 	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded}[group]
 	switch {
 	case name == "":

@@ -142,9 +142,9 @@ type summary struct {
 	StartUnixNS int64  `json:"start_unix_ns"`
 	Threads     *int64 `json:"threads"`
 	Samples     struct {
-		Taken int64            `json:"taken"`
-		Lost  map[string]int64 `json:"lost"`
+		Taken int64 `json:"taken"`
 	} `json:"samples"`
+	Lost       map[string]int64 `json:"lost"`
 	Accounting struct {
 		MaxThreadResidualRatio float64 `json:"max_thread_residual_ratio"`
 	} `json:"accounting"`
@@ -169,7 +169,7 @@ func parseSummary(out string) (*summary, error) {
 // lost sums what was lost, by whatever cause.
 func (s *summary) lost() float64 {
 	var sum int64
-	for _, n := range s.Samples.Lost {
+	for _, n := range s.Lost {
 		sum += n
 	}
 	return float64(sum)

@@ -62,7 +62,7 @@ func TestParseKeys(t *testing.T) {
 }
 
 func TestParseSummary(t *testing.T) {
-	s, err := parseSummary(`{"start_unix_ns": 7, "threads": 3, "samples": {"taken": 5, "lost": {"throttled": 1, "map_full": 2}}, "cost": {"map_bytes": 4}}`)
+	s, err := parseSummary(`{"start_unix_ns": 7, "threads": 3, "samples": {"taken": 5}, "lost": {"throttled": 1, "map_full": 2}, "cost": {"map_bytes": 4}}`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,6 +72,51 @@ func TestInterruptCommand(t *testing.T) {
 	}
 }
 
+// TestTerminateAlone ends Assay but not the foreground: the command is ended too, and its status is passed on. The profile is there before.
+func TestTerminateAlone(t *testing.T) {
+	r := &recording{file: filepath.Join(t.TempDir(), "profile.pb.gz")}
+	cmd := exec.Command(assayPath, "record", "--quiet", "-o", r.file, "--", truth.Build(t, "split.c"), "20")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(settlingTime)
+	begin := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
+		t.Errorf("%v, want exit status 143", err)
+	}
+	if waited := time.Since(begin); waited > 10*time.Second {
+		t.Errorf("ended %s after the signal, as if the command had not got it", waited)
+	}
+	r.read(t)
+}
+
+// TestOutlived records a part of a command: its status is passed on when it ends, long after the profile is written.
+func TestOutlived(t *testing.T) {
+	r := &recording{file: filepath.Join(t.TempDir(), "profile.pb.gz")}
+	cmd := exec.Command(assayPath, "record", "--quiet", "--duration", "200ms", "-o", r.file, "--", "sh", "-c", "sleep 3; exit 7")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(2500 * time.Millisecond); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(r.file); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Error("no profile while the command still runs")
+			break
+		}
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
+		t.Errorf("%v, want exit status 7", err)
+	}
+	r.read(t)
+}
+
 // TestSplit writes a file a mode, and each has the sample types of its mode alone.
 func TestSplit(t *testing.T) {
 	folder := t.TempDir()

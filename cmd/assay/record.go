@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -82,8 +83,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, interruption := untilInterrupted(ctx)
 	progress := newProgress(errOut, f.quiet)
 	f.opts.Progress = progress.show
 	rec, err := profiler.Record(ctx, f.opts)
@@ -103,10 +103,35 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 			return err
 		}
 	}
-	if rec.ExitCode != 0 {
-		return exitCode(rec.ExitCode)
+	// Everyone in the foreground gets a terminal's interrupt, but who ends us alone means the command too.
+	if interruption() == syscall.SIGTERM {
+		if err := rec.Signal(syscall.SIGTERM); err != nil {
+			return err
+		}
 	}
-	return nil
+	code, err := rec.Wait()
+	if err == nil && code != 0 {
+		err = exitCode(code)
+	}
+	return err
+}
+
+// untilInterrupted returns a context that the first SIGINT or SIGTERM ends, and who tells which it was, nil for none. A second signal
+// ends the program at once.
+func untilInterrupted(parent context.Context) (context.Context, func() os.Signal) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	var first atomic.Value
+	go func() {
+		first.Store(<-signals)
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, func() os.Signal {
+		s, _ := first.Load().(os.Signal)
+		return s
+	}
 }
 
 // finish gives names to the profile and says what only names can tell.

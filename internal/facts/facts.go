@@ -11,8 +11,8 @@
 //	lost.throttled=3
 //	warning.1="a value with\na line break"
 //
-// A line is a key, "=", and a value up to the end of the line. Keys are made of [a-z0-9_.], with the unit as the last word (_ns, _bytes, _hz);
-// a dot groups facts of one kind. A value that would not come back as it is (control characters, bytes that are not UTF-8, space at an end, a
+// A line is a key, "=", and a value up to the end of the line. Keys are made of [a-z0-9_.], with the unit at the end of a word (_ns, _bytes,
+// _hz); a dot groups facts of one kind. A value that would not come back as it is (control characters, bytes that are not UTF-8, space at an end, a
 // leading quote) stands in Go syntax between double quotes. Lines keep their order. A key occurs once.
 package facts
 
