@@ -201,6 +201,7 @@ func (r *Recorder) accountFacts(f *facts.Facts, s *scales) {
 	f.AddInt("acct.residual_ns", residual)
 	f.AddFloat("acct.max_thread_residual_ratio", worst)
 	f.AddInt("acct.window_ns", int64(r.window.End-r.window.Start))
+	f.AddInt("acct.window_monotonic_ns", int64(r.window.EndMono-r.window.StartMono))
 	policy := "every wait"
 	if !r.opts.Exact {
 		policy = "each wait of 250us or more; shorter ones of threads that switch more often than every 250us by chance, in proportion to time, scaled"

@@ -3,7 +3,7 @@
 // Command truth does what a profile of it must show, and says itself, from the kernel's clocks, how much it did of each:
 //
 //	truth split SECONDS   one thread computes: about 70% in main.seventy, 20% in main.twenty, 10% in main.ten; its CPU time
-//	truth wait SECONDS    one thread waits: about 50% in main.nanosleep, 30% in main.futex, 20% in main.(*bell).pipe; time off the CPU
+//	truth wait SECONDS    one thread waits: about 50% in main.nanosleep, 30% in main.futex, 20% in main.pipe; time off the CPU
 //
 // It prints JSON, an object from function to report.Span. It is static and needs no compiler where it runs. Pieces of work have random
 // lengths, so that no sampling frequency can fall into step with them.

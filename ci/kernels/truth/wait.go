@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -16,30 +17,29 @@ import (
 
 // wait waits until a time and returns how long in each function.
 func wait(until time.Time) (map[string]report.Span, error) {
-	bell, err := newBell()
+	orders, o, err := openWaits()
 	if err != nil {
-		return nil, err
-	}
-	if err := keepOut(); err != nil {
 		return nil, err
 	}
 	done := map[string]report.Span{}
 	for time.Now().Before(until) {
 		for _, part := range []struct {
-			name    string
-			prepare func(time.Duration)
-			wait    func(time.Duration) error
-			mean    time.Duration
+			name string
+			wait func(*order) unix.Errno
+			mean time.Duration
 		}{
-			{"main.nanosleep", nothing, nanosleep, 50 * time.Millisecond},
-			{"main.futex", nothing, futex, 30 * time.Millisecond},
-			{"main.(*bell).pipe", bell.order, bell.pipe, 20 * time.Millisecond},
+			{"main.nanosleep", nanosleep, 50 * time.Millisecond},
+			{"main.futex", futex, 30 * time.Millisecond},
+			{"main.pipe", pipe, 20 * time.Millisecond},
 		} {
 			length := vary(part.mean)
-			part.prepare(length)
-			took, err := offCPU(func() error { return part.wait(length) })
+			o.length = unix.NsecToTimespec(length.Nanoseconds())
+			if part.name == "main.pipe" {
+				orders <- length
+			}
+			took, err := offCPU(part.wait, o)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", part.name, err)
 			}
 			sum := done[part.name]
 			done[part.name] = report.Span{Least: sum.Least + took.Least, Most: sum.Most + took.Most}
@@ -48,101 +48,125 @@ func wait(until time.Time) (map[string]report.Span, error) {
 	return done, nil
 }
 
-func nothing(time.Duration) {}
+// order is what a wait needs.
+type order struct {
+	length    unix.Timespec
+	pipe      uintptr // somebody writes to it some time after an order was given
+	token     byte
+	word      uint32 // nobody changes it
+	schedstat uintptr
+}
 
-// keepOut keeps Go's scheduler out of the waits of this thread. They are raw system calls, which the scheduler knows nothing of: it would
-// wait itself when they return, at times, and on a stack of its own. Nor may it interrupt them with its signal.
-func keepOut() error {
+// openWaits opens what the waits of this thread need, and keeps Go's scheduler out of them. They are raw system calls, which the
+// scheduler knows nothing of, and from the first reading of a clock to the last no function looks at whether it has to give way (that is
+// what nosplit does): the scheduler would wait itself then, on a stack of its own. Nor may it interrupt by its signal.
+func openWaits() (chan<- time.Duration, *order, error) {
 	var urgent unix.Sigset_t
 	urgent.Val[0] = 1 << (unix.SIGURG - 1)
-	return unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, nil)
-}
-
-// offCPU returns how long f was off the CPU: at most all of its time, at least that without what this thread ran or stood in the run
-// queue between readings around it. The CPU clock is read next to f, so that the slower reading of the queue isn't part of the span.
-func offCPU(f func() error) (report.Span, error) {
-	queuedBefore, queueErr := queued()
-	ranBefore, clockErr := cpuClock()
-	begin := time.Now()
-	err := f()
-	took := time.Since(begin)
-	ranAfter, clockErr2 := cpuClock()
-	queuedAfter, queueErr2 := queued()
-	busy := ranAfter - ranBefore + queuedAfter - queuedBefore
-	return report.Span{Least: took - busy, Most: took}, errors.Join(err, queueErr, queueErr2, clockErr, clockErr2)
-}
-
-// queued returns how long this thread has stood in the run queue: the second number of schedstat, which is exact for a thread that runs.
-// (The first, its CPU time, lacks what ran since the last tick.)
-func queued() (time.Duration, error) {
-	text, err := os.ReadFile("/proc/thread-self/schedstat")
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, nil); err != nil {
+		return nil, nil, err
+	}
+	schedstat, err := unix.Open("/proc/thread-self/schedstat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	var ran, queued int64
-	if _, err := fmt.Sscan(string(text), &ran, &queued); err != nil {
-		return 0, fmt.Errorf("schedstat %q: %w", text, err)
-	}
-	return time.Duration(queued), nil
-}
-
-//go:noinline
-func nanosleep(d time.Duration) error {
-	length := unix.NsecToTimespec(d.Nanoseconds())
-	return interrupted(unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&length)), 0, 0))
-}
-
-// futex waits for a word that nobody will change, until its time is over.
-//
-//go:noinline
-func futex(d time.Duration) error {
-	const waitPrivate = 128 // FUTEX_WAIT | FUTEX_PRIVATE_FLAG
-	length := unix.NsecToTimespec(d.Nanoseconds())
-	var word uint32
-	_, _, errno := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&word)), waitPrivate, 0, uintptr(unsafe.Pointer(&length)), 0, 0)
-	if errno == unix.ETIMEDOUT {
-		return nil
-	}
-	return interrupted(0, 0, errno)
-}
-
-// bell is a pipe that another thread writes to some time after it was ordered to.
-type bell struct {
-	read int
-	ask  chan time.Duration
-}
-
-func newBell() (*bell, error) {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	b := &bell{read: ends[0], ask: make(chan time.Duration, 1)}
+	orders := make(chan time.Duration, 1)
 	go func() {
-		for d := range b.ask {
-			time.Sleep(d)
+		for length := range orders {
+			time.Sleep(length)
 			if _, err := unix.Write(ends[1], []byte{1}); err != nil {
 				fmt.Fprintln(os.Stderr, "truth: pipe:", err)
 				os.Exit(1) // or the reader would wait forever
 			}
 		}
 	}()
-	return b, nil
+	return orders, &order{pipe: uintptr(ends[0]), schedstat: uintptr(schedstat)}, nil
 }
 
-// order isn't a part of pipe, because a channel waits too, at times.
-func (b *bell) order(d time.Duration) { b.ask <- d }
-
-//go:noinline
-func (b *bell) pipe(time.Duration) error {
-	var token [1]byte
-	return interrupted(unix.RawSyscall(unix.SYS_READ, uintptr(b.read), uintptr(unsafe.Pointer(&token)), 1))
-}
-
-// interrupted lets a signal end a wait early: what counts is how long it was.
-func interrupted(_, _ uintptr, errno unix.Errno) error {
-	if errno == 0 || errors.Is(errno, unix.EINTR) {
-		return nil
+// offCPU returns how long a wait was off the CPU: at most all of its time, at least that without what this thread ran or stood in the run
+// queue between readings around it.
+func offCPU(wait func(*order) unix.Errno, o *order) (report.Span, error) {
+	var before, after moment
+	errno := measure(wait, o, &before, &after)
+	runtime.KeepAlive(o)
+	queuedBefore, err1 := before.queued()
+	queuedAfter, err2 := after.queued()
+	took := time.Duration(after.wall.Nano() - before.wall.Nano())
+	busy := time.Duration(after.cpu.Nano()-before.cpu.Nano()) + queuedAfter - queuedBefore
+	if errno != 0 && errno != unix.EINTR && errno != unix.ETIMEDOUT { // what counts is how long it was
+		err1 = errors.Join(err1, errno)
 	}
+	return report.Span{Least: took - busy, Most: took}, errors.Join(err1, err2)
+}
+
+// moment is a reading of this thread's clocks.
+type moment struct {
+	wall, cpu unix.Timespec
+	schedstat [96]byte
+	length    uintptr // of schedstat
+}
+
+// measure reads the clocks around a wait. The CPU clock is read next to the wait, so that the slower reading of the queue isn't part of it.
+//
+//go:nosplit
+func measure(wait func(*order) unix.Errno, o *order, before, after *moment) unix.Errno {
+	before.readQueue(o)
+	clock(unix.CLOCK_THREAD_CPUTIME_ID, &before.cpu)
+	clock(unix.CLOCK_MONOTONIC, &before.wall)
+	errno := wait(o)
+	clock(unix.CLOCK_MONOTONIC, &after.wall)
+	clock(unix.CLOCK_THREAD_CPUTIME_ID, &after.cpu)
+	after.readQueue(o)
+	return errno
+}
+
+// clock can't fail: every kernel has these clocks.
+//
+//go:nosplit
+func clock(id uintptr, t *unix.Timespec) {
+	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, id, uintptr(unsafe.Pointer(t)), 0)
+}
+
+//go:nosplit
+func (m *moment) readQueue(o *order) {
+	m.length, _, _ = unix.RawSyscall6(unix.SYS_PREAD64, o.schedstat, uintptr(unsafe.Pointer(&m.schedstat)), unsafe.Sizeof(m.schedstat), 0, 0, 0)
+}
+
+// queued returns how long this thread had stood in the run queue: the second number of schedstat, which is exact for a thread that runs.
+// (The first, its CPU time, lacks what ran since the last tick.)
+func (m *moment) queued() (time.Duration, error) {
+	text := string(m.schedstat[:min(m.length, unsafe.Sizeof(m.schedstat))])
+	var ran, queued int64
+	if _, err := fmt.Sscan(text, &ran, &queued); err != nil {
+		return 0, fmt.Errorf("schedstat %q: %w", text, err)
+	}
+	return time.Duration(queued), nil
+}
+
+//go:nosplit
+//go:noinline
+func nanosleep(o *order) unix.Errno {
+	_, _, errno := unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&o.length)), 0, 0)
+	return errno
+}
+
+// futex waits for a word that nobody will change, until its time is over.
+//
+//go:nosplit
+//go:noinline
+func futex(o *order) unix.Errno {
+	const waitPrivate = 128 // FUTEX_WAIT | FUTEX_PRIVATE_FLAG
+	_, _, errno := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&o.word)), waitPrivate, 0, uintptr(unsafe.Pointer(&o.length)), 0, 0)
+	return errno
+}
+
+//go:nosplit
+//go:noinline
+func pipe(o *order) unix.Errno {
+	_, _, errno := unix.RawSyscall(unix.SYS_READ, o.pipe, uintptr(unsafe.Pointer(&o.token)), 1)
 	return errno
 }
