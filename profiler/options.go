@@ -40,6 +40,8 @@ type Options struct {
 	Wakers   bool          // the stack of the thread that ended a wait
 	CPULabel bool          // CPU samples by CPU
 
+	// Started is called when everything is loaded and recording has begun.
+	Started func()
 	// Progress is called about once a second while recording.
 	Progress func(Progress)
 }

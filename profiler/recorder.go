@@ -25,11 +25,12 @@ type Recorder struct {
 
 	window     bpf.Window // of time accounting
 	start, end time.Time
-	startMono  uint64
+	swapped    uint64 // CLOCK_MONOTONIC of the last swap
 	cpuBefore  time.Duration
 	cpuAfter   time.Duration
 	threads    uint64
 	watcher    *watcher
+	cpus       *onlineCPUs
 	ncpu       int
 	steal      time.Duration // by the host, until begin, then in the recording
 	degraded   []string
@@ -44,6 +45,9 @@ func Record(ctx context.Context, opts Options) (*Recording, error) {
 	}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.close())
+	}
+	if r.opts.Started != nil {
+		r.opts.Started()
 	}
 	err := r.run(ctx)
 	if err != nil {
@@ -63,13 +67,21 @@ func (r *Recorder) open() error {
 			return err
 		}
 	}
+	if r.cpus, err = openOnlineCPUs(); err != nil {
+		return err
+	}
+	cpus, err := r.cpus.list()
+	if err != nil {
+		return err
+	}
+	r.ncpu = len(cpus)
 	if r.kernel, err = bpf.Load(config); err != nil {
 		return err
 	}
 	r.objects = newObjects()
 	r.procs = newProcesses(r.objects)
 	r.agg = newAggregate(r.procs)
-	if r.side, err = newSideband(); err != nil {
+	if r.side, err = newSideband(cpus); err != nil {
 		// Without it, processes that come and go are seen only when they are caught alive.
 		r.degraded = append(r.degraded, "no side band, so short-lived processes may stay unnamed: "+err.Error())
 		r.side = nil
@@ -86,7 +98,7 @@ func (r *Recorder) open() error {
 	if r.kernel.Blind() {
 		r.degraded = append(r.degraded, "this kernel's iterators can't read user memory: waits from before the window have no user stack")
 	}
-	if r.watcher, err = startWatcher(r.pollFDs, r.readAll); err != nil {
+	if r.watcher, err = startWatcher(r.watched(), r.readAll); err != nil {
 		return err
 	}
 	if len(r.opts.Command) > 0 {
@@ -107,20 +119,19 @@ func (r *Recorder) startWithCommand() (err error) {
 
 // begin opens the window.
 func (r *Recorder) begin() (err error) {
-	cpus, err := onlineCPUs()
-	if err != nil {
-		return err
-	}
-	r.ncpu = len(cpus)
 	r.steal = stealTime()
-	r.start, r.startMono = time.Now(), monotonic()
+	r.start = time.Now()
 	if r.opts.accounts() {
 		if err := r.kernel.OpenWindow(); err != nil {
 			return err
 		}
 	}
 	if r.opts.samples() {
-		if r.sampler, err = newSampler(r.opts.Freq, r.kernel.SampleProgram().FD()); err != nil {
+		cpus, err := r.cpus.list()
+		if err != nil {
+			return err
+		}
+		if r.sampler, err = newSampler(r.opts.Freq, r.kernel.SampleProgram().FD(), cpus); err != nil {
 			return err
 		}
 		if r.cpuBefore, _, err = r.kernel.CPUTime(); err != nil {
@@ -142,21 +153,19 @@ func monotonic() uint64 {
 }
 
 const (
-	lookPeriod  = time.Second     // tables are looked at, and CPUs; each look costs a wake-up
-	swapPeriod  = 5 * time.Second // the table of counts is swapped at least
-	swapAt      = 4               // or when a quarter of it is full
-	burialDelay = 2 * swapPeriod
+	lookPeriod = time.Second      // tables are looked at, and CPUs; each look costs a wake-up
+	swapPeriod = 30 * time.Second // the table of counts is swapped at least,
+	swapAt     = 4                // when a quarter of it is full,
+	swapGraves = 1024             // or when so many processes have ended that may have counts in it
 )
 
-// pollFDs are readable when there is something for readAll.
-func (r *Recorder) pollFDs() []int {
+// watched are the files that are readable when there is something for readAll.
+func (r *Recorder) watched() []int {
 	fds := []int{r.kernel.RingFD()}
-	if r.side == nil {
-		return fds
+	if r.side != nil {
+		fds = append(fds, r.side.fds()...)
 	}
-	r.agg.mu.Lock()
-	defer r.agg.mu.Unlock()
-	return append(fds, r.side.fds()...)
+	return fds
 }
 
 // readAll reads the side band and the ring, and says whether the ring had anything.
@@ -178,8 +187,6 @@ func (r *Recorder) run(ctx context.Context) error {
 	if r.command != nil {
 		ended = r.command.done
 	}
-	tick := time.NewTicker(lookPeriod)
-	defer tick.Stop()
 	lastSwap := r.start
 	for {
 		select {
@@ -194,7 +201,7 @@ func (r *Recorder) run(ctx context.Context) error {
 				return err
 			}
 			lastSwap = time.Now()
-		case now := <-tick.C:
+		case now := <-r.watcher.ticks:
 			due, err := r.swapIfDue(now, lastSwap)
 			if err != nil {
 				return err
@@ -215,7 +222,7 @@ func (r *Recorder) swapIfDue(now, lastSwap time.Time) (swapped bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	if fill < r.kernel.Capacity()/swapAt && now.Sub(lastSwap) < swapPeriod {
+	if fill < r.kernel.Capacity()/swapAt && r.graves() < swapGraves && now.Sub(lastSwap) < swapPeriod {
 		return false, nil
 	}
 	return true, r.swap()
@@ -227,7 +234,11 @@ func (r *Recorder) followSide(cpus []int) error {
 	}
 	r.agg.mu.Lock()
 	defer r.agg.mu.Unlock()
-	return r.side.follow(cpus)
+	came, err := r.side.follow(cpus)
+	for _, fd := range came {
+		err = errors.Join(err, r.watcher.add(fd))
+	}
+	return err
 }
 
 func (r *Recorder) readSide() {
@@ -239,22 +250,30 @@ func (r *Recorder) readSide() {
 	r.side.read(r.procs)
 }
 
+// graves is the number of ended processes that are not forgotten yet.
+func (r *Recorder) graves() int {
+	r.agg.mu.Lock()
+	defer r.agg.mu.Unlock()
+	return len(r.procs.graveyard)
+}
+
+// swap reads the counts until now. Processes that had ended at the swap before have none left, nor has the ring any stack of theirs.
 func (r *Recorder) swap() error {
 	r.readSide()
+	now := monotonic()
 	if err := r.kernel.Swap(r.agg.Count); err != nil {
 		return err
 	}
 	r.agg.mu.Lock()
 	defer r.agg.mu.Unlock()
-	if now := monotonic(); now > uint64(burialDelay) {
-		r.procs.bury(now - uint64(burialDelay))
-	}
+	r.procs.bury(r.swapped)
+	r.swapped = now
 	return nil
 }
 
 // look is done once a second: CPUs may have come, and somebody may watch.
 func (r *Recorder) look() error {
-	cpus, err := onlineCPUs()
+	cpus, err := r.cpus.list()
 	if err != nil {
 		return err
 	}
@@ -363,6 +382,9 @@ func (r *Recorder) close() error {
 	}
 	if r.kernel != nil {
 		errs = append(errs, r.kernel.Close())
+	}
+	if r.cpus != nil {
+		errs = append(errs, r.cpus.close())
 	}
 	if r.objects != nil {
 		errs = append(errs, r.objects.close())

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,13 +41,9 @@ func (s *sampler) attr() *unix.PerfEventAttr {
 	return a
 }
 
-// newSampler opens and starts an event on each CPU that is online.
-func newSampler(freq, prog int) (*sampler, error) {
+// newSampler opens and starts an event on each of the CPUs, which are online.
+func newSampler(freq, prog int, cpus []int) (*sampler, error) {
 	s := &sampler{event: Cycles, freq: freq, prog: prog, fds: map[int]int{}}
-	cpus, err := onlineCPUs()
-	if err != nil {
-		return nil, err
-	}
 	if err := s.open(cpus[0]); err != nil {
 		if !noPMU(err) {
 			return nil, plainPerfError(err)
@@ -124,38 +118,4 @@ func (s *sampler) close() error {
 	}
 	s.fds = nil
 	return errors.Join(errs...)
-}
-
-// onlineCPUs are the CPUs that run threads now.
-func onlineCPUs() ([]int, error) {
-	b, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return nil, fmt.Errorf("online CPUs: %w", err)
-	}
-	return parseCPUList(strings.TrimSpace(string(b)))
-}
-
-// parseCPUList reads the kernel's list format: "0-3,7".
-func parseCPUList(s string) ([]int, error) {
-	var cpus []int
-	for _, part := range strings.Split(s, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		a, err := strconv.Atoi(first)
-		if err != nil {
-			return nil, fmt.Errorf("CPU list %q: %w", s, err)
-		}
-		b := a
-		if isRange {
-			if b, err = strconv.Atoi(last); err != nil {
-				return nil, fmt.Errorf("CPU list %q: %w", s, err)
-			}
-		}
-		if b-a > 1<<16 {
-			return nil, fmt.Errorf("CPU list %q: range too long", s)
-		}
-		for c := a; c <= b; c++ {
-			cpus = append(cpus, c)
-		}
-	}
-	return cpus, nil
 }

@@ -65,13 +65,10 @@ type spaceEvents interface {
 	exited(pid, tid int, at uint64)
 }
 
-func newSideband() (*sideband, error) {
+// newSideband opens a ring on each of the CPUs, which are online.
+func newSideband(cpus []int) (*sideband, error) {
 	s := &sideband{rings: map[int]*sideRing{}, buildID: true}
-	cpus, err := onlineCPUs()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.follow(cpus); err != nil {
+	if _, err := s.follow(cpus); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -90,8 +87,9 @@ func (s *sideband) attr() *unix.PerfEventAttr {
 	}
 }
 
-// follow opens rings for CPUs that came online, and closes those of CPUs that went, whose events have ended with them.
-func (s *sideband) follow(online []int) error {
+// follow opens rings for CPUs that came online, whose files it returns, and closes those of CPUs that went, whose events have ended
+// with them.
+func (s *sideband) follow(online []int) (came []int, err error) {
 	for cpu, r := range s.rings {
 		if slices.Contains(online, cpu) {
 			continue
@@ -99,7 +97,7 @@ func (s *sideband) follow(online []int) error {
 		s.collect(r)
 		delete(s.rings, cpu)
 		if err := r.close(); err != nil {
-			return fmt.Errorf("side-band ring of CPU %d: %w", cpu, err)
+			return came, fmt.Errorf("side-band ring of CPU %d: %w", cpu, err)
 		}
 	}
 	for _, cpu := range online {
@@ -110,11 +108,12 @@ func (s *sideband) follow(online []int) error {
 		if errors.Is(err, unix.ENODEV) {
 			continue
 		} else if err != nil {
-			return plainPerfError(err)
+			return came, plainPerfError(err)
 		}
 		s.rings[cpu] = r
+		came = append(came, r.fd)
 	}
-	return nil
+	return came, nil
 }
 
 func (s *sideband) open(cpu int) (*sideRing, error) {
