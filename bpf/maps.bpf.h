@@ -13,6 +13,7 @@
 
 #define COUNTS_ENTRIES 16384
 #define SEEN_SLOTS 65536
+#define HEARD_SLOTS 4096
 #define RING_BYTES (1 << 20)
 
 /* The table of counts. Two take turns behind counts_active: user space puts
@@ -49,6 +50,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } seen SEC(".maps");
+
+/* Programs that the reader was woken for: the slot holds the hash of a process and its name, which changes at exec. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HEARD_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} heard SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

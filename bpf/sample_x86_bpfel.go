@@ -160,6 +160,7 @@ const (
 	SampleMapCountsB       = "counts_b"
 	SampleMapCountsFill    = "counts_fill"
 	SampleMapEvents        = "events"
+	SampleMapHeard         = "heard"
 	SampleMapRecords       = "records"
 	SampleMapSampleScratch = "sample_scratch"
 	SampleMapSeen          = "seen"
@@ -230,6 +231,7 @@ type SampleMapSpecs struct {
 	CountsB       *ebpf.MapSpec `ebpf:"counts_b"`
 	CountsFill    *ebpf.MapSpec `ebpf:"counts_fill"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
+	Heard         *ebpf.MapSpec `ebpf:"heard"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	SampleScratch *ebpf.MapSpec `ebpf:"sample_scratch"`
 	Seen          *ebpf.MapSpec `ebpf:"seen"`
@@ -276,6 +278,7 @@ type SampleMaps struct {
 	CountsB       *ebpf.Map `ebpf:"counts_b"`
 	CountsFill    *ebpf.Map `ebpf:"counts_fill"`
 	Events        *ebpf.Map `ebpf:"events"`
+	Heard         *ebpf.Map `ebpf:"heard"`
 	Records       *ebpf.Map `ebpf:"records"`
 	SampleScratch *ebpf.Map `ebpf:"sample_scratch"`
 	Seen          *ebpf.Map `ebpf:"seen"`
@@ -290,6 +293,7 @@ func (m *SampleMaps) Close() error {
 		m.CountsB,
 		m.CountsFill,
 		m.Events,
+		m.Heard,
 		m.Records,
 		m.SampleScratch,
 		m.Seen,

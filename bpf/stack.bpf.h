@@ -54,14 +54,33 @@ __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 
 static __u64 woken_at;
 
-/* The reader is woken at most every 20 ms, unless the ring fills up: what lies behind a new stack, the files of a process that
- * may soon be gone, can't wait long, and a storm of new ones must not wake it each time. Without new stacks it sleeps. */
-static __always_inline __u64 wake_flags(void)
+/* Whether a program of this hash is new to the reader; 0 is none. */
+static __always_inline bool unheard_of(__u64 program)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u32 i = program & (HEARD_SLOTS - 1);
+	__u64 *slot;
 
-	if (now - woken_at < WAKE_GAP &&
-	    bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) <= RING_BYTES / 4)
+	if (!program)
+		return false;
+	slot = bpf_map_lookup_elem(&heard, &i);
+	if (!slot || *slot == program)
+		return false;
+	*slot = program;
+	return true;
+}
+
+/* The reader is woken when the ring fills up, and for the first stack of a program: the files behind it may soon be gone, as short
+ * as programs live. At most every 20 ms, as storms of them must not wake it each time. Otherwise it looks by itself, each second. */
+static __always_inline __u64 wake_flags(__u64 program)
+{
+	__u64 now;
+
+	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
+		return BPF_RB_FORCE_WAKEUP;
+	if (!unheard_of(program))
+		return BPF_RB_NO_WAKEUP;
+	now = bpf_ktime_get_ns();
+	if (now - woken_at < WAKE_GAP)
 		return BPF_RB_NO_WAKEUP;
 	woken_at = now;
 	return BPF_RB_FORCE_WAKEUP;
@@ -81,10 +100,20 @@ static __always_inline bool was_sent(__u64 id)
 	return slot && *slot == id;
 }
 
+/* The hash of what the current thread runs, by process and name. */
+static __always_inline __u64 current_program(__u32 tgid)
+{
+	__u64 comm[COMM_LEN / 8] = {};
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	return mix(mix(mix(hash_seed, tgid), comm[0]), comm[1]);
+}
+
 /* Names the stack of n frames in rec, and sends it unless user space has it. */
 static __always_inline __u64 publish(struct stack_record *rec, __u32 n, __u64 hash, __u32 end,
 				     __u32 tgid, struct counters *c)
 {
+	bool user = end != STACK_KERNEL && end != STACK_KERNEL_CUT;
 	__u64 id = stack_id(hash, n, end);
 	__u32 i = id & (SEEN_SLOTS - 1);
 	__u64 *slot = bpf_map_lookup_elem(&seen, &i);
@@ -100,7 +129,7 @@ static __always_inline __u64 publish(struct stack_record *rec, __u32 n, __u64 ha
 	rec->end = end;
 	if (bpf_ringbuf_output(&records, rec,
 			       __builtin_offsetof(struct stack_record, frames) + n * sizeof(__u64),
-			       wake_flags())) {
+			       wake_flags(user ? current_program(tgid) : 0))) {
 		COUNT(c, ring_full_stacks);
 		return id;
 	}

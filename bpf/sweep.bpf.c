@@ -201,7 +201,8 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 	}
 	if (!task->on_cpu) {
 		bytes = bpf_get_task_stack(task, s->kernel.frames, sizeof(s->kernel.frames), 0);
-		s->kernel.end = bytes >= (long)sizeof(s->kernel.frames) ? STACK_KERNEL_CUT : STACK_KERNEL;
+		s->kernel.end = bytes >= (long)sizeof(s->kernel.frames) ? STACK_KERNEL_CUT
+									: STACK_KERNEL;
 		if (bytes > 0)
 			key->kernel_stack = write_stack(seq, &s->kernel, (__u64)bytes / 8, t->tgid);
 	}

@@ -206,6 +206,7 @@ const (
 	SweepMapCountsFill       = "counts_fill"
 	SweepMapCpuTimes         = "cpu_times"
 	SweepMapEvents           = "events"
+	SweepMapHeard            = "heard"
 	SweepMapRecords          = "records"
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
@@ -291,6 +292,7 @@ type SweepMapSpecs struct {
 	CountsFill   *ebpf.MapSpec `ebpf:"counts_fill"`
 	CpuTimes     *ebpf.MapSpec `ebpf:"cpu_times"`
 	Events       *ebpf.MapSpec `ebpf:"events"`
+	Heard        *ebpf.MapSpec `ebpf:"heard"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Seen         *ebpf.MapSpec `ebpf:"seen"`
 	SweepScratch *ebpf.MapSpec `ebpf:"sweep_scratch"`
@@ -340,6 +342,7 @@ type SweepMaps struct {
 	CountsFill   *ebpf.Map `ebpf:"counts_fill"`
 	CpuTimes     *ebpf.Map `ebpf:"cpu_times"`
 	Events       *ebpf.Map `ebpf:"events"`
+	Heard        *ebpf.Map `ebpf:"heard"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Seen         *ebpf.Map `ebpf:"seen"`
 	SweepScratch *ebpf.Map `ebpf:"sweep_scratch"`
@@ -357,6 +360,7 @@ func (m *SweepMaps) Close() error {
 		m.CountsFill,
 		m.CpuTimes,
 		m.Events,
+		m.Heard,
 		m.Records,
 		m.Seen,
 		m.SweepScratch,

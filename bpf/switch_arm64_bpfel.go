@@ -207,6 +207,7 @@ const (
 	SwitchMapCountsB       = "counts_b"
 	SwitchMapCountsFill    = "counts_fill"
 	SwitchMapEvents        = "events"
+	SwitchMapHeard         = "heard"
 	SwitchMapRecords       = "records"
 	SwitchMapSeen          = "seen"
 	SwitchMapSwitchScratch = "switch_scratch"
@@ -289,6 +290,7 @@ type SwitchMapSpecs struct {
 	CountsB       *ebpf.MapSpec `ebpf:"counts_b"`
 	CountsFill    *ebpf.MapSpec `ebpf:"counts_fill"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
+	Heard         *ebpf.MapSpec `ebpf:"heard"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	Seen          *ebpf.MapSpec `ebpf:"seen"`
 	SwitchScratch *ebpf.MapSpec `ebpf:"switch_scratch"`
@@ -345,6 +347,7 @@ type SwitchMaps struct {
 	CountsB       *ebpf.Map `ebpf:"counts_b"`
 	CountsFill    *ebpf.Map `ebpf:"counts_fill"`
 	Events        *ebpf.Map `ebpf:"events"`
+	Heard         *ebpf.Map `ebpf:"heard"`
 	Records       *ebpf.Map `ebpf:"records"`
 	Seen          *ebpf.Map `ebpf:"seen"`
 	SwitchScratch *ebpf.Map `ebpf:"switch_scratch"`
@@ -362,6 +365,7 @@ func (m *SwitchMaps) Close() error {
 		m.CountsB,
 		m.CountsFill,
 		m.Events,
+		m.Heard,
 		m.Records,
 		m.Seen,
 		m.SwitchScratch,

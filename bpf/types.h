@@ -133,9 +133,9 @@ struct thread_record {
 
 /* Events and losses, one line a CPU. */
 struct counters {
-	__u64 samples;       /* CPU samples taken */
-	__u64 samples_idle;  /* of the idle task: left out */
-	__u64 samples_other; /* not of a target: left out */
+	__u64 samples;         /* CPU samples taken */
+	__u64 samples_idle;    /* of the idle task: left out */
+	__u64 samples_other;   /* not of a target: left out */
 	__u64 samples_outside; /* of a thread that our PID namespace can't name */
 	__u64 waits_outside;   /* the same of waits, and of accounts of ended threads */
 	__u64 switches;

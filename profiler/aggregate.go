@@ -4,7 +4,6 @@ package profiler
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"github.com/assaylab/assay/bpf"
 )
@@ -17,7 +16,6 @@ type aggregate struct {
 	stacks  map[uint64]stack
 	counts  map[countKey]*bpf.CountValue
 	threads []bpf.Thread
-	records atomic.Uint64 // stacks and threads that came
 	flush   chan struct{}
 	catchUp func() // reads the side band; the caller holds mu
 	again   uint64 // stacks that came more than once
@@ -43,7 +41,6 @@ func newAggregate(procs *processes) *aggregate {
 
 // Stack keeps a new stack. The files under its frames are opened now, since the process may soon be gone.
 func (a *aggregate) Stack(s bpf.Stack) {
-	a.records.Add(1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, ok := a.stacks[s.ID]; ok {
@@ -97,7 +94,6 @@ func (a *aggregate) labelProcess(pid int) {
 
 // Thread keeps the account of a thread.
 func (a *aggregate) Thread(t bpf.Thread) {
-	a.records.Add(1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.threads = append(a.threads, t)

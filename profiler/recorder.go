@@ -168,12 +168,10 @@ func (r *Recorder) watched() []int {
 	return fds
 }
 
-// readAll reads the side band and the ring, and says whether the ring had anything.
-func (r *Recorder) readAll() (bool, error) {
+// readAll reads the side band and the ring.
+func (r *Recorder) readAll() error {
 	r.readSide()
-	before := r.agg.records.Load()
-	err := r.kernel.ReadRing(r.agg)
-	return r.agg.records.Load() > before, err
+	return r.kernel.ReadRing(r.agg)
 }
 
 // run waits for the end, and keeps tables and rings from filling up meanwhile.
@@ -320,7 +318,7 @@ func (r *Recorder) collect() (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.readAll(); err != nil {
+	if err := r.readAll(); err != nil {
 		return nil, err
 	}
 	if err := r.swap(); err != nil {

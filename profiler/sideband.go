@@ -33,8 +33,8 @@ type sideRing struct {
 	data []byte
 }
 
-// sideRingPages is the size of a ring: 64 pages of 4 KB take some 2,000 records.
-const sideRingPages = 64
+// sideRingPages is the size of a ring: 128 pages of 4 KB, the most that the kernel gives to everyone, take some 5,000 records.
+const sideRingPages = 128
 
 const (
 	perfBitBuildID        = 1 << 34 // since 5.12
@@ -83,7 +83,7 @@ func (s *sideband) attr() *unix.PerfEventAttr {
 	return &unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY, Size: unix.PERF_ATTR_SIZE_VER5,
 		Sample_type: unix.PERF_SAMPLE_TIME, Bits: bits, Clockid: unix.CLOCK_MONOTONIC,
-		Wakeup: uint32(sideRingPages * unix.Getpagesize() / 2), // bytes: in quiet times the rings are looked at once a second
+		Wakeup: uint32(sideRingPages * unix.Getpagesize() / 4), // bytes: in quiet times the rings are looked at once a second
 	}
 }
 
@@ -132,7 +132,7 @@ func (s *sideband) open(cpu int) (*sideRing, error) {
 	return &sideRing{fd: fd, mem: mem, meta: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])), data: mem[unix.Getpagesize():]}, nil
 }
 
-// fds are to be polled: they are readable when a ring is half full.
+// fds are to be polled: they are readable when a quarter of a ring is full.
 func (s *sideband) fds() []int {
 	var fds []int
 	for _, r := range s.rings {

@@ -18,21 +18,21 @@ import (
 // The files that tell are in an epoll of ours, and that is in the one of Go's scheduler. To wait in a system call instead would keep
 // Go's monitor thread busy for 10 ms at each wake-up, which cost more than all the rest.
 type watcher struct {
-	set     *os.File             // the epoll
-	read    func() (bool, error) // says whether there was anything
-	ticks   chan time.Time       // one each lookPeriod
+	set     *os.File // the epoll
+	read    func() error
+	ticks   chan time.Time // one each lookPeriod
 	stopped atomic.Bool
 	done    chan struct{} // closed at the end
 	err     error         // after done
 }
 
-// restlessPeriod is how long the watcher sleeps after it found something: the kernel side wakes it only every 20 ms, so
+// restlessPeriod is how long the watcher sleeps after it was woken: the kernel side wakes it only every 20 ms, so
 // something may have come since that nobody woke it for.
 const restlessPeriod = 40 * time.Millisecond
 
 // startWatcher calls read whenever one of the files is readable, which read has to change, and at least each lookPeriod. More
 // files may be added later.
-func startWatcher(fds []int, read func() (bool, error)) (*watcher, error) {
+func startWatcher(fds []int, read func() error) (*watcher, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -75,11 +75,11 @@ func (w *watcher) run() error {
 		if soon := time.Now().Add(restlessPeriod); restless && soon.Before(next) {
 			until = soon
 		}
-		if err := w.wait(until); err != nil || w.stopped.Load() {
+		var err error
+		if restless, err = w.wait(until); err != nil || w.stopped.Load() {
 			return err
 		}
-		var err error
-		if restless, err = w.read(); err != nil {
+		if err := w.read(); err != nil {
 			return err
 		}
 		now := time.Now()
@@ -94,27 +94,29 @@ func (w *watcher) run() error {
 	}
 }
 
-// wait returns when one of the files is readable, the time has come, or the watcher is to stop.
-func (w *watcher) wait(until time.Time) error {
+// wait returns when one of the files is readable, which it tells, the time has come, or the watcher is to stop.
+func (w *watcher) wait(until time.Time) (woken bool, err error) {
 	raw, err := w.set.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("epoll: %w", err)
+		return false, fmt.Errorf("epoll: %w", err)
 	}
 	if err := w.set.SetReadDeadline(until); err != nil {
-		return fmt.Errorf("epoll: %w", err)
+		return false, fmt.Errorf("epoll: %w", err)
 	}
 	if w.stopped.Load() { // it may have been set before the deadline, which would outlive it
-		return nil
+		return false, nil
 	}
 	var events [1]unix.EpollEvent
 	err = raw.Read(func(epoll uintptr) bool {
 		n, err := unix.EpollWait(int(epoll), events[:], 0)
 		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 	})
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("epoll: %w", err)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("epoll: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // stop ends the watcher and returns why it had ended before, if it had.
