@@ -34,7 +34,7 @@ function draw() {
     .width(container.clientWidth)
     .cellHeight(20)
     .minFrameSize(0.4)
-    .transitionDuration(calm.matches ? 0 : 200)
+    .transitionDuration(0) // who opens a page wants to read it; only zooming shows where frames go
     .inverted(element("direction").value === "down")
     .resetHeightOnZoom(true)
     .setLabelHandler(describe)
@@ -52,6 +52,7 @@ function draw() {
   zoomed = undefined;
   element("reset").disabled = true;
   select(container).datum(tree(profile, graph)).call(chart);
+  chart.transitionDuration(calm.matches ? 0 : 200);
   element("details").textContent = hint();
   search();
 }
