@@ -189,6 +189,13 @@ func (r *Record) unnamedFrames() section {
 	var places phrases
 	places.each(nonZero(r.Unnamed), "count")
 	s.add("places", places)
+	for i, in := range r.UnnamedIn[:min(TopUnnamed, len(r.UnnamedIn))] {
+		label := "and in"
+		if i == 0 {
+			label = "most in"
+		}
+		s.add(label, phrases{printable(in)})
+	}
 	return s
 }
 

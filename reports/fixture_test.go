@@ -167,6 +167,8 @@ func recordingFacts() facts.Facts {
 	f.AddInt("offcpu.below_min_block", 30)
 	f.AddInt("unnamed.no_symbols", 2)
 	f.AddInt("unnamed.no_mapping", 1)
+	f.Add("unnamed_in.0", "/usr/lib/libplain.so: 2 no symbols (stripped)")
+	f.Add("unnamed_in.1", "no mapping: 1 address outside every mapping")
 	f.AddInt("cost.bpf_ns", 4_100_000)
 	f.AddInt("cost.bpf_runs", 1930)
 	f.Add("cost.bpf_method", "timing one run in 16")

@@ -18,6 +18,9 @@ import (
 // TopFunctions is how many functions a summary has for each sample type.
 const TopFunctions = 10
 
+// TopUnnamed is how many mappings with unnamed frames a summary has.
+const TopUnnamed = 5
+
 // A Record is what SummaryJSON writes: all that a profile says of a recording. Keys stay as they are once released; new ones may come. What a
 // profile doesn't say is absent, so that 0 is a measured zero. Times are nanoseconds, sizes bytes.
 type Record struct {
@@ -46,14 +49,16 @@ type Record struct {
 	SampleTypes []SampleType `json:"sample_types"`
 	Samples     Samples      `json:"samples,omitzero"`
 	// Lost counts what is missing from the profile, by cause, and LostNS its time.
-	Lost map[string]int64 `json:"lost,omitempty"`
+	Lost       map[string]int64 `json:"lost,omitempty"`
 	LostNS     map[string]int64 `json:"lost_ns,omitempty"`
 	StackTime  StackTime        `json:"stack_time_ns,omitzero"`
 	Accounting Accounting       `json:"accounting,omitzero"`
 	OffCPU     OffCPU           `json:"offcpu_stacks,omitzero"`
 	// Unnamed counts locations without a name, by reason.
 	Unnamed map[string]int64 `json:"unnamed,omitempty"`
-	Cost    Cost             `json:"cost,omitzero"`
+	// UnnamedIn says where they are: a line for each mapping, those with most of them first.
+	UnnamedIn []string `json:"unnamed_in,omitempty"`
+	Cost      Cost     `json:"cost,omitzero"`
 
 	// Warnings are what to know before believing the numbers, with the cure.
 	Warnings []string `json:"warnings,omitempty"`
@@ -274,7 +279,7 @@ func set(field any, value string) bool {
 func (r *Record) setGrouped(key, value string) bool {
 	group, name, _ := strings.Cut(key, ".")
 	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed}[group]
-	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded}[group]
+	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded, "unnamed_in": &r.UnnamedIn}[group]
 	switch {
 	case name == "":
 		return false

@@ -5,6 +5,8 @@ package symbolize
 import (
 	"cmp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/google/pprof/profile"
 )
@@ -82,4 +84,26 @@ func (r *Report) Unnamed() []Unnamed {
 		return cmp.Or(b.Locations-a.Locations, cmp.Compare(a.Reason, b.Reason))
 	})
 	return all
+}
+
+// Worst returns up to n mappings that have locations without a name, those with most of them first.
+func (r *Report) Worst(n int) []MappingReport {
+	worst := slices.DeleteFunc(slices.Clone(r.Mappings), func(m MappingReport) bool { return len(m.Unnamed) == 0 })
+	slices.SortStableFunc(worst, func(a, b MappingReport) int {
+		return cmp.Compare(b.Locations-b.Named, a.Locations-a.Named)
+	})
+	return worst[:min(n, len(worst))]
+}
+
+// String names the mapping and says how many locations have no name, by reason.
+func (m MappingReport) String() string {
+	name := "no mapping"
+	if m.Mapping != nil {
+		name = m.Mapping.File
+	}
+	var reasons []string
+	for _, u := range m.Unnamed {
+		reasons = append(reasons, strconv.Itoa(u.Locations)+" "+u.String())
+	}
+	return name + ": " + strings.Join(reasons, ", ")
 }

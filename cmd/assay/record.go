@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -143,6 +144,9 @@ func untilInterrupted(parent context.Context) (context.Context, func() os.Signal
 	}
 }
 
+// maxUnnamedIn bounds how many mappings a profile tells of that have frames without a name.
+const maxUnnamedIn = 20
+
 // finish gives names to the profile and says what only names can tell.
 func finish(rec *profiler.Recording) error {
 	p := rec.Profile
@@ -164,6 +168,9 @@ func finish(rec *profiler.Recording) error {
 	}
 	for _, u := range report.Unnamed() {
 		fs.AddInt("unnamed."+factName(string(u.Reason)), int64(u.Locations))
+	}
+	for i, m := range report.Worst(maxUnnamedIn) {
+		fs.Add("unnamed_in."+strconv.Itoa(i), m.String())
 	}
 	fs.Add("assay_version", version())
 	if err := profiler.AddOwnCost(&fs); err != nil {

@@ -108,6 +108,7 @@ type moment struct {
 	wall, cpu unix.Timespec
 	schedstat [96]byte
 	length    uintptr // of schedstat
+	failed    unix.Errno
 }
 
 // measure reads the clocks around a wait. The CPU clock is read next to the wait, so that the slower reading of the queue isn't part of it.
@@ -115,30 +116,36 @@ type moment struct {
 //go:nosplit
 func measure(wait func(*order) unix.Errno, o *order, before, after *moment) unix.Errno {
 	before.readQueue(o)
-	clock(unix.CLOCK_THREAD_CPUTIME_ID, &before.cpu)
-	clock(unix.CLOCK_MONOTONIC, &before.wall)
+	before.read(unix.CLOCK_THREAD_CPUTIME_ID, &before.cpu)
+	before.read(unix.CLOCK_MONOTONIC, &before.wall)
 	errno := wait(o)
-	clock(unix.CLOCK_MONOTONIC, &after.wall)
-	clock(unix.CLOCK_THREAD_CPUTIME_ID, &after.cpu)
+	after.read(unix.CLOCK_MONOTONIC, &after.wall)
+	after.read(unix.CLOCK_THREAD_CPUTIME_ID, &after.cpu)
 	after.readQueue(o)
 	return errno
 }
 
-// clock can't fail: every kernel has these clocks.
-//
 //go:nosplit
-func clock(id uintptr, t *unix.Timespec) {
-	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, id, uintptr(unsafe.Pointer(t)), 0)
+func (m *moment) read(clock uintptr, t *unix.Timespec) {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(t)), 0); errno != 0 {
+		m.failed = errno
+	}
 }
 
 //go:nosplit
 func (m *moment) readQueue(o *order) {
-	m.length, _, _ = unix.RawSyscall6(unix.SYS_PREAD64, o.schedstat, uintptr(unsafe.Pointer(&m.schedstat)), unsafe.Sizeof(m.schedstat), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, o.schedstat, uintptr(unsafe.Pointer(&m.schedstat)), unsafe.Sizeof(m.schedstat), 0, 0, 0)
+	if m.length = n; errno != 0 {
+		m.failed = errno
+	}
 }
 
 // queued returns how long this thread had stood in the run queue: the second number of schedstat, which is exact for a thread that runs.
 // (The first, its CPU time, lacks what ran since the last tick.)
 func (m *moment) queued() (time.Duration, error) {
+	if m.failed != 0 {
+		return 0, fmt.Errorf("clocks of the thread: %w", m.failed)
+	}
 	text := string(m.schedstat[:min(m.length, unsafe.Sizeof(m.schedstat))])
 	var ran, queued int64
 	if _, err := fmt.Sscan(text, &ran, &queued); err != nil {
