@@ -200,6 +200,10 @@ func (r *Recorder) accountFacts(f *facts.Facts, s *scales) {
 	f.AddInt("acct.wall_ns", int64(wall))
 	f.AddInt("acct.residual_ns", residual)
 	f.AddFloat("acct.max_thread_residual_ratio", worst)
+	if threads, ns := s.unaccounted(); threads > 0 {
+		f.AddInt("threads_unaccounted", int64(threads))
+		f.AddInt("acct.unaccounted_ns", ns)
+	}
 	f.AddInt("acct.window_ns", int64(r.window.End-r.window.Start))
 	f.AddInt("acct.window_monotonic_ns", int64(r.window.EndMono-r.window.StartMono))
 	policy := "every wait"

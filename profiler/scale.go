@@ -105,6 +105,19 @@ func (ts *threadScale) settle() {
 	}
 }
 
+// unaccounted counts the threads that have waits but no account, and adds up these waits: the kernel told of their switches and
+// not of themselves, or their account was lost.
+func (s *scales) unaccounted() (threads int, ns int64) {
+	for _, ts := range s.threads {
+		k := &ts.stacks
+		if sum := k.off + k.offSampled + k.queued + k.queuedSampled + k.preempted + k.preemptedSampled; !ts.known && sum > 0 {
+			threads++
+			ns += round(sum)
+		}
+	}
+	return threads, ns
+}
+
 // offTotal is the time that a thread was blocked, in all states.
 func offTotal(t *bpf.ThreadTime) (sum uint64) {
 	for _, ns := range t.Off {
