@@ -200,6 +200,16 @@ __noinline int walk_step(struct scratch *s)
 	return 0;
 }
 
+/* All steps of walk_user; not static for the same reason. */
+__noinline int walk_steps(struct scratch *s)
+{
+	for (int i = 1; i < MAX_FRAMES; i++) {
+		if (walk_step(s))
+			break;
+	}
+	return 0;
+}
+
 /* Walks the user stack of the current thread along its frame pointers. Our own
  * walk, for two reasons: it knows how a stack ended, and it reads the top of the
  * stack with one copy, where the kernel's helper opens user memory for each word. */
@@ -213,10 +223,7 @@ static __always_inline __u64 walk_user(struct scratch *s, struct pt_regs *regs, 
 	s->walk.windowed = !bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.sp);
 	s->user.frames[0] = REGS_IP(regs);
 	s->walk.hash = mix(hash_seed, s->user.frames[0]);
-	for (int i = 1; i < MAX_FRAMES; i++) {
-		if (walk_step(s))
-			break;
-	}
+	walk_steps(s);
 	return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
 }
 
