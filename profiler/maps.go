@@ -11,9 +11,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/procmap"
 )
 
 // mapping is executable memory of a process: [start, end) shows path from byte off on.
@@ -63,48 +64,22 @@ func readMapsFile(name string) ([]mapping, error) {
 	return maps, nil
 }
 
-// procmapQuery is struct procmap_query of uapi/linux/fs.h (kernel 6.11).
-type procmapQuery struct {
-	size, queryFlags, queryAddr             uint64
-	vmaStart, vmaEnd, vmaFlags, vmaPageSize uint64
-	vmaOffset, inode                        uint64
-	devMajor, devMinor                      uint32
-	vmaNameSize, buildIDSize                uint32
-	vmaNameAddr, buildIDAddr                uint64
-}
-
-const (
-	procmapIoctl      = 0xc0686611 // _IOWR('f', 17, struct procmap_query)
-	procmapExecutable = 0x04
-	procmapNext       = 0x10 // the mapping at the address, or the next one
-)
-
 // queryMaps asks for the executable mappings one by one: no text, and with the build ID.
 func queryMaps(f *os.File) ([]mapping, error) {
 	var maps []mapping
-	name, id := make([]byte, 4096), make([]byte, 20)
+	reader := procmap.NewReader(f)
 	for addr := uint64(0); len(maps) < maxMappings; {
-		q := procmapQuery{
-			queryFlags: procmapExecutable | procmapNext, queryAddr: addr,
-			vmaNameSize: uint32(len(name)), buildIDSize: uint32(len(id)),
-			vmaNameAddr: uint64(uintptr(unsafe.Pointer(&name[0]))), buildIDAddr: uint64(uintptr(unsafe.Pointer(&id[0]))),
-		}
-		q.size = uint64(unsafe.Sizeof(q))
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), procmapIoctl, uintptr(unsafe.Pointer(&q)))
-		if errno == unix.ENOENT {
+		m, err := reader.Next(addr, procmap.Executable)
+		if errors.Is(err, unix.ENOENT) {
 			break
-		} else if errno != 0 {
-			return nil, errno
+		} else if err != nil {
+			return nil, err
 		}
-		if q.vmaEnd <= addr {
+		if m.End <= addr {
 			break
 		}
-		addr = q.vmaEnd
-		m := mapping{start: q.vmaStart, end: q.vmaEnd, off: q.vmaOffset, inode: q.inode, buildID: hex.EncodeToString(id[:min(q.buildIDSize, 20)])}
-		if q.vmaNameSize > 0 {
-			m.path = cString(name[:min(int(q.vmaNameSize), len(name))])
-		}
-		maps = append(maps, m)
+		addr = m.End
+		maps = append(maps, mapping{start: m.Start, end: m.End, off: m.Offset, path: m.Name, inode: m.Inode, buildID: hex.EncodeToString(m.BuildID)})
 	}
 	return maps, nil
 }

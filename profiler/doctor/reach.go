@@ -10,11 +10,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/assaylab/assay/internal/caps"
+	"github.com/assaylab/assay/internal/procmap"
 )
 
 var reachRows = []row{
@@ -159,23 +157,6 @@ func KernelAddresses() error {
 	return errHidden
 }
 
-// procmapQuery is struct procmap_query of include/uapi/linux/fs.h; size is the
-// length that we know, so that kernels may add fields.
-type procmapQuery struct {
-	size, flags, address                     uint64
-	vmaStart, vmaEnd, vmaFlags, vmaPageSize  uint64
-	vmaOffset, inode                         uint64
-	devMajor, devMinor, nameSize, buildIDLen uint32
-	nameAddress, buildIDAddress              uint64
-}
-
-const (
-	// ioctlProcmapQuery is _IOWR('f', 17, struct procmap_query).
-	ioctlProcmapQuery = 0xc0686611
-	// coveringOrNext is PROCMAP_QUERY_COVERING_OR_NEXT_VMA.
-	coveringOrNext = 0x10
-)
-
 // QueryMapping asks the kernel for one of our mappings in its binary form
 // (kernel 6.11+).
 func QueryMapping() error {
@@ -184,12 +165,11 @@ func QueryMapping() error {
 		return err
 	}
 	defer f.Close()
-	q := procmapQuery{flags: coveringOrNext}
-	q.size = uint64(unsafe.Sizeof(q))
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), ioctlProcmapQuery, uintptr(unsafe.Pointer(&q))); errno != 0 {
-		return fmt.Errorf("ioctl PROCMAP_QUERY: %w", errno)
+	m, err := procmap.NewReader(f).Next(0, 0)
+	if err != nil {
+		return err
 	}
-	if q.vmaEnd <= q.vmaStart {
+	if m.End <= m.Start {
 		return errors.New("ioctl PROCMAP_QUERY: empty answer")
 	}
 	return nil
