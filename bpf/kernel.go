@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -36,13 +39,14 @@ type Kernel struct {
 type family struct {
 	load     func() (*ebpf.CollectionSpec, error)
 	programs []string
+	spec     *ebpf.CollectionSpec // of the object, once it is open
 }
 
 func (c *Config) families() []family {
-	sweep := family{LoadSweep, nil}
+	sweep := family{load: LoadSweep}
 	var all []family
 	if c.CPU {
-		all = append(all, family{LoadSample, []string{SampleProgramName}})
+		all = append(all, family{load: LoadSample, programs: []string{SampleProgramName}})
 		sweep.programs = append(sweep.programs, "assay_sum", "assay_free")
 	}
 	if c.PIDs && !c.CPU {
@@ -52,7 +56,7 @@ func (c *Config) families() []family {
 		sweep.programs = append(sweep.programs, "assay_fork")
 	}
 	if c.OffCPU {
-		all = append(all, family{LoadSwitch, []string{"assay_switch", "assay_waking"}})
+		all = append(all, family{load: LoadSwitch, programs: []string{"assay_switch", "assay_waking"}})
 		sweep.programs = append(sweep.programs, "assay_open", "assay_close")
 	}
 	return append(all, sweep)
@@ -80,10 +84,17 @@ func Load(config Config) (*Kernel, error) {
 
 func (k *Kernel) load(types *btf.Spec) (err error) {
 	constants := k.config.constants(k.facts)
-	for _, f := range k.config.families() {
-		if err := k.loadFamily(f, constants, types); err != nil {
+	families := k.config.families()
+	for i := range families {
+		if err := families[i].open(constants); err != nil {
 			return err
 		}
+		if err := k.makeMaps(families[i].spec); err != nil {
+			return err
+		}
+	}
+	if err := k.loadAll(families, types); err != nil {
+		return err
 	}
 	k.tables = [2]*ebpf.Map{k.maps["counts_a"], k.maps["counts_b"]}
 	if k.ring, err = ringbuf.NewReader(k.maps["records"]); err != nil {
@@ -92,52 +103,77 @@ func (k *Kernel) load(types *btf.Spec) (err error) {
 	return nil
 }
 
-// loadFamily loads one object; maps that an earlier one made are used again.
-func (k *Kernel) loadFamily(f family, constants map[string]any, types *btf.Spec) error {
-	coll, err := k.newCollection(f, constants, types)
-	if errors.Is(err, ebpf.ErrNotSupported) || isVerifierError(err) {
-		blind, changed := blindSweeps(f)
-		if !changed {
-			return plainLoadError(err)
-		}
-		k.blind = true
-		if coll, err = k.newCollection(blind, constants, types); err != nil {
-			return plainLoadError(err)
-		}
-	} else if err != nil {
+// open reads the object of a family and sets its constants.
+func (f *family) open(constants map[string]any) (err error) {
+	if f.spec, err = f.load(); err != nil {
+		return fmt.Errorf("eBPF object: %w", err)
+	}
+	return set(f.spec, constants)
+}
+
+// makeMaps makes the maps of an object that no object before it had.
+func (k *Kernel) makeMaps(spec *ebpf.CollectionSpec) error {
+	only := spec.Copy()
+	clear(only.Programs)
+	clear(only.Variables)
+	maps.DeleteFunc(only.Maps, func(name string, _ *ebpf.MapSpec) bool { return k.maps[name] != nil || !isShared(name) })
+	coll, err := ebpf.NewCollection(only)
+	if err != nil {
 		return plainLoadError(err)
 	}
-	for name, m := range coll.Maps {
-		if _, ok := k.maps[name]; !ok && isShared(name) {
-			k.maps[name] = m
-			delete(coll.Maps, name)
-		}
-	}
-	for name, p := range coll.Programs {
-		k.progs[name] = p
-		delete(coll.Programs, name)
-	}
+	maps.Copy(k.maps, coll.Maps)
+	clear(coll.Maps) // they are ours now
 	coll.Close()
 	return nil
 }
 
-func (k *Kernel) newCollection(f family, constants map[string]any, types *btf.Spec) (*ebpf.Collection, error) {
-	spec, err := f.load()
-	if err != nil {
-		return nil, fmt.Errorf("eBPF object: %w", err)
+// loadAll loads the programs of all families at once: each keeps a verifier busy for a while.
+func (k *Kernel) loadAll(families []family, types *btf.Spec) error {
+	type loaded struct {
+		coll  *ebpf.Collection
+		blind bool
+		err   error
 	}
-	if err := set(spec, constants); err != nil {
-		return nil, err
+	results := make([]loaded, len(families))
+	var all sync.WaitGroup
+	for i, f := range families {
+		all.Go(func() {
+			r := &results[i]
+			r.coll, r.blind, r.err = k.loadFamily(f, types)
+		})
 	}
-	wanted := map[string]bool{}
-	for _, name := range f.programs {
-		wanted[name] = true
+	all.Wait()
+	var errs []error
+	for _, r := range results {
+		errs = append(errs, r.err)
+		k.blind = k.blind || r.blind
+		if r.coll == nil {
+			continue
+		}
+		maps.Copy(k.progs, r.coll.Programs)
+		clear(r.coll.Programs)
+		r.coll.Close()
 	}
-	for name := range spec.Programs {
-		if !wanted[name] {
-			delete(spec.Programs, name)
+	return errors.Join(errs...)
+}
+
+// loadFamily loads the programs of one object.
+func (k *Kernel) loadFamily(f family, types *btf.Spec) (coll *ebpf.Collection, blind bool, err error) {
+	coll, err = k.newCollection(f, types)
+	if errors.Is(err, ebpf.ErrNotSupported) || isVerifierError(err) {
+		if f, blind = blindSweeps(f); blind {
+			coll, err = k.newCollection(f, types)
 		}
 	}
+	if err != nil {
+		return nil, false, plainLoadError(err)
+	}
+	return coll, blind, nil
+}
+
+func (k *Kernel) newCollection(f family, types *btf.Spec) (*ebpf.Collection, error) {
+	spec := f.spec.Copy()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(f.programs, name) })
 	shared := map[string]*ebpf.Map{}
 	for name := range spec.Maps {
 		if m, ok := k.maps[name]; ok {
@@ -156,7 +192,7 @@ func isShared(name string) bool { return !strings.HasPrefix(name, ".") }
 
 // blindSweeps names the programs of f that do without reading user memory.
 func blindSweeps(f family) (family, bool) {
-	out, changed := family{f.load, nil}, false
+	out, changed := family{spec: f.spec}, false
 	for _, name := range f.programs {
 		if name == "assay_open" || name == "assay_close" {
 			name, changed = name+"_blind", true
