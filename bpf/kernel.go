@@ -143,9 +143,11 @@ func (k *Kernel) loadAll(families []family, types *btf.Spec) error {
 		})
 	}
 	all.Wait()
-	var errs []error
+	var first error // the others mostly say the same
 	for _, r := range results {
-		errs = append(errs, r.err)
+		if first == nil {
+			first = r.err
+		}
 		k.blind = k.blind || r.blind
 		if r.coll == nil {
 			continue
@@ -154,7 +156,7 @@ func (k *Kernel) loadAll(families []family, types *btf.Spec) error {
 		clear(r.coll.Programs)
 		r.coll.Close()
 	}
-	return errors.Join(errs...)
+	return first
 }
 
 // loadFamily loads the programs of one object.
