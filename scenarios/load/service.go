@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/assaylab/assay/scenarios"
+)
+
+// costs are what a request costs the built-in service, in this order; its zero value costs nothing.
+type costs struct {
+	cpu  time.Duration // of a CPU, beside others
+	lock time.Duration // of a CPU, while holding a lock that all requests take
+	io   int           // bytes written to a file, and to its disk
+	// stalls are planted, so that there is a truth to find: in the last stallFor of each stallEvery nothing is answered.
+	stallEvery, stallFor time.Duration
+}
+
+func serviceParams() []scenarios.Param {
+	return []scenarios.Param{
+		{Name: "cpu", Type: scenarios.Duration, Default: "0s", Max: 10, About: "CPU time that each request takes"},
+		{Name: "lock", Type: scenarios.Duration, Default: "0s", Max: 10, About: "CPU time that each request takes while it holds a lock that all share"},
+		{Name: "io", Type: scenarios.Size, Default: "0", Max: 1 << 30, About: "bytes that each request writes to a file in TMPDIR, and syncs"},
+		{Name: "stall_every", Type: scenarios.Duration, Default: "0s", Max: 3600, About: "how often the service stalls; 0s: never"},
+		{Name: "stall_for", Type: scenarios.Duration, Default: "0s", Max: 3600, About: "how long, at the end of each stall_every, it answers nothing"},
+	}
+}
+
+func newCosts(v scenarios.Values) (costs, error) {
+	c := costs{
+		cpu: v.Duration("cpu"), lock: v.Duration("lock"), io: v.Size("io"),
+		stallEvery: v.Duration("stall_every"), stallFor: v.Duration("stall_for"),
+	}
+	if c.stallFor > 0 && c.stallFor >= c.stallEvery {
+		return c, fmt.Errorf("stall_for %v in each stall_every %v: want it shorter, so that something is answered", c.stallFor, c.stallEvery)
+	}
+	return c, nil
+}
+
+// stalled returns how much of a stall is left at a time from the start.
+func (c *costs) stalled(at time.Duration) time.Duration {
+	if c.stallFor == 0 {
+		return 0
+	}
+	into := at % c.stallEvery
+	if into < c.stallEvery-c.stallFor {
+		return 0
+	}
+	return c.stallEvery - into
+}
+
+// A stallClock is when stalls of a run are.
+type stallClock struct {
+	epoch time.Time     // from which they count
+	over  chan struct{} // closed when the run is over, and so its stalls
+}
+
+// A service answers HTTP on 127.0.0.1, at a port of its own, in this process.
+type service struct {
+	costs    costs
+	run      atomic.Pointer[stallClock] // of the run that is on; nil: none is
+	listener net.Listener
+	server   fasthttp.Server
+	file     *os.File // nil: no I/O
+	block    []byte   // what is written to it
+	lock     sync.Mutex
+
+	closing context.Context
+	end     context.CancelFunc
+	serving sync.WaitGroup
+}
+
+// startService starts a service. Its errors leave nothing behind.
+func startService(ctx context.Context, c costs) (*service, error) {
+	s := &service{costs: c}
+	if c.io > 0 {
+		if err := s.makeFile(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	var l net.ListenConfig
+	if s.listener, err = l.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return nil, errors.Join(err, s.removeFile())
+	}
+	// fasthttp's own accept loop has goroutines that outlive it by seconds, as has its date.
+	s.server = fasthttp.Server{Handler: s.answer, NoDefaultDate: true, NoDefaultServerHeader: true, MaxRequestBodySize: 1 << 30}
+	s.closing, s.end = context.WithCancel(context.Background())
+	s.serving.Go(s.accept)
+	return s, nil
+}
+
+func (s *service) url() string { return "http://" + s.listener.Addr().String() }
+
+// accept serves each connection until the listener is closed.
+func (s *service) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.closing.Err() != nil {
+				return
+			}
+			time.Sleep(time.Millisecond) // too many open files: some will be closed
+			continue
+		}
+		s.serving.Go(func() {
+			forget := context.AfterFunc(s.closing, func() {
+				conn.Close() //nolint:errcheck // who is served sees it
+			})
+			defer forget()
+			s.server.ServeConn(conn) //nolint:errcheck // the client sees what is wrong, and says it
+		})
+	}
+}
+
+// answer does a request's work, and answers it when no stall is on.
+func (s *service) answer(r *fasthttp.RequestCtx) {
+	if err := s.work(); err != nil {
+		r.Error(err.Error(), fasthttp.StatusInternalServerError)
+		return
+	}
+	if clock := s.run.Load(); clock != nil {
+		s.stall(clock)
+	}
+	r.SetBodyString("ok\n")
+}
+
+// stall waits while there is a stall.
+func (s *service) stall(clock *stallClock) {
+	for {
+		left := s.costs.stalled(time.Since(clock.epoch))
+		if left == 0 {
+			return
+		}
+		select {
+		case <-time.After(left):
+		case <-clock.over:
+			return
+		}
+	}
+}
+
+func (s *service) work() error {
+	err := spin(s.costs.cpu)
+	if s.costs.lock > 0 && err == nil {
+		s.lock.Lock()
+		err = spin(s.costs.lock)
+		s.lock.Unlock()
+	}
+	if s.file == nil || err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(s.block, 0); err != nil {
+		return err
+	}
+	return s.file.Sync()
+}
+
+// begin says from when stalls count; end ends them, also the one that is on.
+func (s *service) begin(epoch time.Time) (end func()) {
+	clock := &stallClock{epoch: epoch, over: make(chan struct{})}
+	s.run.Store(clock)
+	return func() {
+		s.run.Store(nil)
+		close(clock.over)
+	}
+}
+
+// close ends the service and what it serves, and removes its file. No run may be on.
+func (s *service) close() error {
+	s.end()
+	err := s.listener.Close()
+	s.serving.Wait()
+	return errors.Join(err, s.removeFile())
+}
+
+func (s *service) makeFile() (err error) {
+	if s.file, err = os.CreateTemp("", "assay-load-"); err != nil {
+		return err
+	}
+	s.block = make([]byte, s.costs.io)
+	for i := range s.block { // as compressible as data is that isn't
+		s.block[i] = byte(rand.Uint32())
+	}
+	return nil
+}
+
+func (s *service) removeFile() error {
+	if s.file == nil {
+		return nil
+	}
+	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+}

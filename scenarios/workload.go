@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenarios
+
+import (
+	"context"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// A Kind is a way to work.
+type Kind struct {
+	Name   string  // such as "syscall/storm"
+	About  string  // what it does, in a sentence
+	Params []Param // in the order in which they are shown
+	Needs  []Need  // what has to be there
+	// New makes a workload; values have been checked against Params. It says what is wrong with them together, and touches nothing:
+	// a workload that was never prepared needs no Close.
+	New func(Values) (Workload, error)
+}
+
+// Need is something that a kind can't do without.
+type Need string
+
+// The needs. A program is needed by its name: Need("nginx").
+const (
+	NeedRoot Need = "root" // CAP_NET_ADMIN and the like
+)
+
+// A Workload is work that can be done again and again. Its methods are called by one goroutine at a time.
+type Workload interface {
+	// Prepare makes what the work needs: files, sockets, namespaces. Close takes all of it back, also after an error.
+	Prepare(context.Context) error
+	// Run works for as long as is asked, or until the context is done, and says what it did. It may be called several times.
+	Run(context.Context, time.Duration) (*Outcome, error)
+	// Close ends what still runs and removes what Prepare made.
+	Close() error
+}
+
+// An Outcome is what a workload did.
+type Outcome struct {
+	Elapsed    time.Duration
+	Operations int64
+	Errors     int64 // operations that failed; not among Operations
+	// Latency has the time of each operation in nanoseconds, to three digits, from its intended start; nil where operations are too
+	// short to be timed one by one.
+	Latency *hdrhistogram.Histogram
+	// Lateness is how far behind its schedule a load generator started operations, in nanoseconds; nil for work without a schedule.
+	Lateness *hdrhistogram.Histogram
+	// Values are further figures, by name; the unit is the name's end: _bytes, _ns, _count, _ratio.
+	Values map[string]float64
+	// Notes are what to know before believing the figures, with the cure: "the generator could not keep up: …".
+	Notes []string
+}
+
+// NewHistogram makes a histogram of nanoseconds up to ten minutes, to three digits.
+func NewHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(10*time.Minute), 3)
+}
