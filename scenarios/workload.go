@@ -4,6 +4,7 @@ package scenarios
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -57,4 +58,21 @@ type Outcome struct {
 // NewHistogram makes a histogram of nanoseconds up to ten minutes, to three digits.
 func NewHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(10*time.Minute), 3)
+}
+
+// Note records a time in a histogram; one that is longer than it goes counts as the longest.
+func Note(h *hdrhistogram.Histogram, d time.Duration) {
+	h.RecordValue(min(max(d.Nanoseconds(), 0), h.HighestTrackableValue())) //nolint:errcheck // only values beyond these bounds fail
+}
+
+// UseThreads lets n goroutines have a thread each until undo: otherwise the runtime shares as many processors among them as there are
+// CPUs, and neither would the kernel see that there are more who want to work, nor could a generator wake while all are busy. It is for the whole
+// process; two at a time must end in reverse order.
+func UseThreads(n int) (undo func()) {
+	before := runtime.GOMAXPROCS(0)
+	if before >= n {
+		return func() {}
+	}
+	runtime.GOMAXPROCS(n)
+	return func() { runtime.GOMAXPROCS(before) }
 }

@@ -87,7 +87,7 @@ func (c *command) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome,
 		return nil, fmt.Errorf("output of %s: %w", c.args[0], err)
 	}
 	latency := scenarios.NewHistogram()
-	note(latency, elapsed)
+	scenarios.Note(latency, elapsed)
 	return &scenarios.Outcome{Elapsed: elapsed, Operations: 1, Latency: latency, Values: map[string]float64{"metric": number}}, nil
 }
 

@@ -91,7 +91,7 @@ func (l *httpLoad) Prepare(ctx context.Context) error {
 	}
 	// As if the service were a process of its own: the kernel, not the runtime, shares the CPUs between it and the generator. More
 	// processors than this make the runtime slow, which looks for work in each.
-	l.undo = useThreads(min(l.connections, 64) + runtime.NumCPU())
+	l.undo = scenarios.UseThreads(min(l.connections, 64) + runtime.NumCPU())
 	l.target, err = newTarget(l.service.url(), l.values)
 	return err
 }

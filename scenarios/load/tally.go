@@ -57,13 +57,13 @@ func (t *tally) add(ctx context.Context, o operation) {
 	defer t.mu.Unlock()
 	if o.open {
 		t.open = true
-		note(t.lateness, o.late())
+		scenarios.Note(t.lateness, o.late())
 	}
 	if o.free > o.due {
 		t.queued++
 	}
 	if o.err == nil {
-		note(t.latency, o.end-o.due)
+		scenarios.Note(t.latency, o.end-o.due)
 		return
 	}
 	t.failed++
@@ -77,11 +77,6 @@ func (t *tally) fail(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		t.broken = err
 	}
-}
-
-// note records a time; one that is longer than the histogram goes counts as the longest.
-func note(h *hdrhistogram.Histogram, d time.Duration) {
-	h.RecordValue(min(max(d.Nanoseconds(), 0), h.HighestTrackableValue())) //nolint:errcheck // only values beyond these bounds fail
 }
 
 // outcome says what was counted, when all operators have ended.

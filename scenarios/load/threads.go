@@ -32,7 +32,7 @@ type threads struct {
 
 // run repeats the steps for a time, or until the context is done. A step is never cut.
 func (t *threads) run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
-	defer useThreads(t.n + runtime.NumCPU())()
+	defer scenarios.UseThreads(t.n + runtime.NumCPU())()
 	var stop atomic.Bool
 	defer context.AfterFunc(ctx, func() { stop.Store(true) })()
 	latencies := make([]*hdrhistogram.Histogram, t.n)
@@ -70,7 +70,7 @@ func (t *threads) repeat(step func(), start time.Time, d time.Duration, stop *at
 		}
 		step()
 		end := time.Since(start)
-		note(latency, end-now)
+		scenarios.Note(latency, end-now)
 		now = end
 	}
 	return latency, nil

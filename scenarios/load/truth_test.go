@@ -41,7 +41,7 @@ func TestStallTruth(t *testing.T) {
 			if in := at.Milliseconds() % 1000; in >= 700 {
 				wait = time.Duration(1000-in) * ms
 			}
-			note(truth, wait)
+			scenarios.Note(truth, wait)
 		}
 		o := run(t, d, "load/service", "arrivals=constant", "rate=200", "connections=8", "stall_every=1s", "stall_for=300ms")
 		if stalls.stalled(700*ms) != 300*ms || stalls.stalled(699*ms) != 0 {

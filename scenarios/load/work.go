@@ -57,15 +57,3 @@ func threadTime() (time.Duration, error) {
 	}
 	return time.Duration(t.Nano()), nil
 }
-
-// useThreads lets n goroutines have a thread each, and those that the program had beside, until undo: otherwise the runtime shares
-// as many processors among them as there are CPUs, and neither would the kernel see that there are more who want to work, nor could a
-// generator wake while all are busy. It is for the whole process; two at a time must end in reverse order.
-func useThreads(n int) (undo func()) {
-	before := runtime.GOMAXPROCS(0)
-	if before >= n {
-		return func() {}
-	}
-	runtime.GOMAXPROCS(n)
-	return func() { runtime.GOMAXPROCS(before) }
-}

@@ -53,7 +53,7 @@ func (p *pacer) next(ctx context.Context, start time.Time) (number int64, due ti
 		return 0, 0, false
 	}
 	p.given++
-	record(p.lateness, now-due)
+	scenarios.Note(p.lateness, now-due)
 	return number, due, true
 }
 

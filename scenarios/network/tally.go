@@ -25,15 +25,7 @@ func (t *tally) done(took time.Duration) {
 	if t.latency == nil {
 		t.latency = scenarios.NewHistogram()
 	}
-	record(t.latency, took)
-}
-
-// record adds a time to a histogram. What is out of its range counts as its end, so that nothing is lost.
-func record(h *hdrhistogram.Histogram, d time.Duration) {
-	ns := min(max(int64(d), h.LowestTrackableValue()), h.HighestTrackableValue())
-	if err := h.RecordValue(ns); err != nil {
-		panic(err) // a value in range
-	}
+	scenarios.Note(t.latency, took)
 }
 
 func (t *tally) fail(err error) {

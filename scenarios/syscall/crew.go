@@ -50,7 +50,7 @@ func (c *crew) Close() error { return c.folder.remove() }
 // patterns are closed when it returns. An operation that has begun is finished, which with many threads to a CPU may take a while more than
 // the time: each has to wait for its turn. It is an error if a pattern can't be opened or closed, or fails maxInRow times in a row.
 func (c *crew) run(ctx context.Context, d time.Duration, open func(thread int, where site) (pattern, error)) (*scenarios.Outcome, error) {
-	defer useThreads(2*c.threads + runtime.NumCPU())() // a driver and a partner of its own work by turns
+	defer scenarios.UseThreads(2*c.threads + runtime.NumCPU())() // a driver and a partner of its own work by turns
 	var stop atomic.Bool
 	defer context.AfterFunc(ctx, func() { stop.Store(true) })()
 	workers := make([]*worker, c.threads)
@@ -122,15 +122,4 @@ func notes(workers []*worker) []string {
 			idle, len(workers)))
 	}
 	return all
-}
-
-// useThreads lets n goroutines run at a time until undo, as threads that the kernel shares the CPUs among: otherwise the runtime would
-// let only as many make calls as there are CPUs. It is for the whole process; two at a time must end in reverse order.
-func useThreads(n int) (undo func()) {
-	before := runtime.GOMAXPROCS(0)
-	if before >= n {
-		return func() {}
-	}
-	runtime.GOMAXPROCS(n)
-	return func() { runtime.GOMAXPROCS(before) }
 }

@@ -109,8 +109,7 @@ func (w *worker) fail(err error) {
 
 // note records a time; one that is longer than the histogram goes counts as the longest.
 func (w *worker) note(d time.Duration) {
-	ns := min(max(d.Nanoseconds(), 0), w.latency.HighestTrackableValue())
-	w.latency.RecordValue(ns) //nolint:errcheck // only values beyond these bounds fail
+	scenarios.Note(w.latency, d)
 }
 
 // nextBatch says how many operations to do until the next look at the clock, after a batch that took a time.
