@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Names of the arms that are always there.
+const (
+	Baseline  = "baseline"
+	SameAgain = "a/a" // the baseline once more: what it differs by is noise
+)
+
+// An Arm is what differs between trials: something that runs beside the workload, or something that is changed about it.
+type Arm struct {
+	Name   string
+	Spec   string            // as it was given
+	Params map[string]string // parameters of the scenario that differ
+	Env    []string          // of the workload
+	beside besider           // nil: nothing
+}
+
+// besider starts what runs beside the workload. stop ends it and returns the CPU time that it took.
+type besider interface {
+	start() (stop func() (time.Duration, error), err error)
+}
+
+var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
+
+// ParseArm reads NAME=SPEC. SPEC is one of
+//
+//	nothing              the baseline again
+//	assay:MODE[@HZ]      our own recorder, run by the command in self
+//	set:KEY=VALUE,…      other parameters of the scenario
+//	env:KEY=VALUE,…      environment variables of the workload
+//	bpf:FILE             an eBPF object, whose programs are loaded and attached
+//	COMMAND              anything else runs beside the workload, by sh, and is interrupted at its end
+func ParseArm(text string, self []string) (Arm, error) {
+	name, spec, ok := strings.Cut(text, "=")
+	a := Arm{Name: name, Spec: spec}
+	switch {
+	case !ok || spec == "":
+		return a, fmt.Errorf("arm %q: want NAME=WHAT, such as perf='perf record -a -o /dev/null'", text)
+	case !armName.MatchString(name):
+		return a, fmt.Errorf("arm %q: want a name of a-z, 0-9 and . / _ -, at most 41 of them", name)
+	case name == Baseline || name == SameAgain:
+		return a, fmt.Errorf("arm %q: there always is one of that name", name)
+	}
+	if err := a.read(self); err != nil {
+		return a, fmt.Errorf("arm %s: %w", name, err)
+	}
+	return a, nil
+}
+
+func (a *Arm) read(self []string) (err error) {
+	kind, rest, ok := strings.Cut(a.Spec, ":")
+	switch {
+	case a.Spec == "nothing":
+	case ok && kind == "assay":
+		a.beside, err = ownRecorder(rest, self)
+	case ok && kind == "set":
+		a.Params, err = pairs(rest)
+	case ok && kind == "env":
+		_, err = pairs(rest)
+		a.Env = strings.Split(rest, ",")
+	case ok && kind == "bpf":
+		a.beside, err = newObject(rest)
+	default:
+		a.beside = command{[]string{"/bin/sh", "-c", "exec " + a.Spec}}
+	}
+	return err
+}
+
+// pairs reads KEY=VALUE,KEY=VALUE.
+func pairs(text string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, part := range strings.Split(text, ",") {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("%q: want KEY=VALUE", part)
+		}
+		all[key] = value
+	}
+	return all, nil
+}
+
+// ownRecorder reads MODE[@HZ].
+func ownRecorder(text string, self []string) (besider, error) {
+	mode, hz, ok := strings.Cut(text, "@")
+	args := append(append([]string{}, self...), "record", "--quiet", "--mode", mode, "--output", "/dev/null")
+	if ok {
+		args = append(args, "--freq", hz)
+	}
+	switch mode {
+	case "cpu", "offcpu", "wall":
+		return command{args}, nil
+	}
+	return nil, fmt.Errorf("assay:%s: want cpu, offcpu or wall, with @HZ if you like", text)
+}
+
+// command is a program that runs beside the workload.
+type command struct{ args []string }
+
+// startPause is how long a program beside the workload has to come up before the warm-up begins; one that has ended by then has failed.
+const startPause = 500 * time.Millisecond
+
+func (c command) start() (func() (time.Duration, error), error) {
+	cmd := exec.Command(c.args[0], c.args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var said tail
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("beside the workload: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait() //nolint:errcheck // ProcessState tells how it ended
+	}()
+	select {
+	case <-ended:
+		return nil, fmt.Errorf("beside the workload: %q ended at once (%s): %s", strings.Join(c.args, " "), cmd.ProcessState, said.last())
+	case <-time.After(startPause):
+	}
+	return func() (time.Duration, error) { return interrupt(cmd, ended) }, nil
+}
+
+// interrupt ends a program as Ctrl-C does, and by force if it doesn't listen.
+func interrupt(cmd *exec.Cmd, ended <-chan struct{}) (time.Duration, error) {
+	signal := func(s syscall.Signal) error {
+		err := syscall.Kill(-cmd.Process.Pid, s)
+		if errors.Is(err, syscall.ESRCH) {
+			return nil
+		}
+		return err
+	}
+	err := signal(syscall.SIGINT)
+	select {
+	case <-ended:
+	case <-time.After(defaultGrace):
+		err = errors.Join(err, signal(syscall.SIGKILL))
+		<-ended
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
+}
+
+// tail keeps the end of what a program wrote.
+type tail struct{ text []byte }
+
+const tailBytes = 4 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.text = append(t.text, p...)
+	if n := len(t.text); n > tailBytes {
+		t.text = append(t.text[:0], t.text[n-tailBytes:]...)
+	}
+	return len(p), nil
+}
+
+// last is the last line.
+func (t *tail) last() string {
+	text := strings.TrimSpace(string(t.text))
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/prometheus/procfs"
+)
+
+// counters are what the kernel counts of the whole machine, by name; the unit is at the end of the name.
+type counters map[string]float64
+
+// readCounters reads what this kernel has; what it lacks, such as PSI, is left out.
+func readCounters() (counters, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return nil, fmt.Errorf("counters: %w", err)
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("counters: %w", err)
+	}
+	cpu := stat.CPUTotal
+	c := counters{
+		"machine_user_s": cpu.User + cpu.Nice, "machine_system_s": cpu.System, "machine_idle_s": cpu.Idle + cpu.Iowait,
+		"machine_irq_s": cpu.IRQ, "machine_softirq_s": cpu.SoftIRQ, "machine_steal_s": cpu.Steal,
+		"machine_switches_count": float64(stat.ContextSwitches), "machine_interrupts_count": float64(stat.IRQTotal),
+		"machine_forks_count": float64(stat.ProcessCreated),
+	}
+	maps.Copy(c, networkCounters(fs))
+	maps.Copy(c, pressure(fs))
+	return c, nil
+}
+
+// networkCounters are those of our own network namespace.
+func networkCounters(fs procfs.FS) counters {
+	c := counters{}
+	if softnet, err := fs.NetSoftnetStat(); err == nil {
+		for _, s := range softnet {
+			c["softnet_dropped_count"] += float64(s.Dropped)
+		}
+	}
+	self, err := fs.Self()
+	if err != nil {
+		return c
+	}
+	if snmp, err := self.Snmp(); err == nil && snmp.Tcp.RetransSegs != nil {
+		c["tcp_retransmits_count"] = *snmp.Tcp.RetransSegs
+	}
+	return c
+}
+
+// pressure is how long something waited for a resource, where the kernel keeps book of that (PSI).
+func pressure(fs procfs.FS) counters {
+	c := counters{}
+	for _, resource := range []string{"cpu", "io", "memory"} {
+		psi, err := fs.PSIStatsForResource(resource)
+		if err == nil && psi.Some != nil {
+			c["psi_"+resource+"_some_s"] = float64(psi.Some.Total) / 1e6
+		}
+	}
+	return c
+}
+
+// since is what was added to each counter.
+func (c counters) since(before counters) counters {
+	gained := counters{}
+	for name, value := range c {
+		if old, ok := before[name]; ok {
+			gained[name] = value - old
+		}
+	}
+	return gained
+}
