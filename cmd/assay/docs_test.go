@@ -96,18 +96,19 @@ func TestDocsExamples(t *testing.T) {
 // TestDocsExampleArgs tries what examples may look like.
 func TestDocsExampleArgs(t *testing.T) {
 	for line, want := range map[string]string{
-		"sudo assay record -d 1s   # all": `["record" "-d" "1s"]`,
-		"go run ./cmd/assay doctor":       `["doctor"]`,
-		"assay doctor --json | jq .uid":   `["doctor" "--json"]`,
-		"assay":                           `[]`,
-		"make test":                       "no example",
-		"go tool pprof assay-cpu-*.pb.gz": "no example",
-		"assay record > file":             "error",
-		"assay record -- sh -c 'exit 1'":  "error",
-		`assay record \`:                  "error",
-		"NO_COLOR=1 assay record":         "error",
-		"./assay record":                  "error",
-		"yes | assay record":              "error",
+		"sudo assay record -d 1s   # all":  `["record" "-d" "1s"]`,
+		"go run ./cmd/assay doctor":        `["doctor"]`,
+		"assay doctor --json | jq .uid":    `["doctor" "--json"]`,
+		"assay":                            `[]`,
+		"make test":                        "no example",
+		"go tool pprof assay-cpu-*.pb.gz":  "no example",
+		"assay record > file":              "error",
+		"assay record -- sh -c 'exit 1'":   `["record" "--" "sh" "-c" "exit 1"]`,
+		"assay record -- sh -c \"exit 1\"": "error",
+		`assay record \`:                   "error",
+		"NO_COLOR=1 assay record":          "error",
+		"./assay record":                   "error",
+		"yes | assay record":               "error",
 	} {
 		args, err := exampleArgs(line)
 		got := fmt.Sprintf("%q", args)
@@ -315,7 +316,9 @@ var (
 	example = regexp.MustCompile(`^(?:sudo )?(?:assay|go run \./cmd/assay)(?: (.*))?$`)
 	ofOurs  = regexp.MustCompile(`(?:^|[\s/])assay(?:\s|$)`) // a line that may be an example, in whatever form
 	comment = regexp.MustCompile(`(?:^|\s)#.*$`)
-	syntax  = "\"'`\\$&;|<>(){}*?[]~" // of the shell: more than words
+	quoted  = regexp.MustCompile(`'[^']*'`)
+	word    = regexp.MustCompile(`(?:'[^']*'|[^\s'])+`)
+	syntax  = "\"'`\\$&;|<>(){}*?[]~" // of the shell: more than words and single quotes
 )
 
 // exampleArgs returns the arguments that a line gives to our command, nil if it is about another. A line that has our command in it and is
@@ -329,10 +332,14 @@ func exampleArgs(line string) ([]string, error) {
 		return nil, errors.New("our command in a form that this test can't read")
 	case found == nil:
 		return nil, nil
-	case strings.ContainsAny(found[1], syntax):
+	case strings.ContainsAny(quoted.ReplaceAllString(found[1], ""), syntax):
 		return nil, errors.New("shell syntax that this test can't read")
 	}
-	return append([]string{}, strings.Fields(found[1])...), nil
+	args := []string{}
+	for _, w := range word.FindAllString(found[1], -1) {
+		args = append(args, strings.ReplaceAll(w, "'", ""))
+	}
+	return args, nil
 }
 
 // withHelp adds --help to arguments, before those of a command to record.

@@ -240,7 +240,6 @@ func (p *progress) show(s profiler.Progress) {
 	if p.w == nil {
 		return
 	}
-	p.shown = true
 	parts := []string{fmt.Sprintf("%d s", int(s.Elapsed.Seconds()))}
 	if s.Samples > 0 {
 		parts = append(parts, fmt.Sprintf("%d samples", s.Samples))
@@ -249,7 +248,16 @@ func (p *progress) show(s profiler.Progress) {
 		parts = append(parts, fmt.Sprintf("%d switches", s.Waits))
 	}
 	parts = append(parts, fmt.Sprintf("%d stacks (Ctrl-C ends and writes)", s.Stacks))
-	if _, err := fmt.Fprintf(p.w, "\r\x1b[Krecording: %s", strings.Join(parts, ", ")); err != nil {
+	p.line("recording: " + strings.Join(parts, ", "))
+}
+
+// line shows a text in place of the one before.
+func (p *progress) line(text string) {
+	if p.w == nil {
+		return
+	}
+	p.shown = true
+	if _, err := fmt.Fprint(p.w, "\r\x1b[K"+text); err != nil {
 		p.w = nil
 	}
 }
