@@ -27,7 +27,8 @@ type Launcher struct {
 	Command []string
 	Env     []string // beside our own
 	CPUs    []int    // where the worker may run; none: anywhere
-	// Grace is how much longer than asked a worker may take before it is killed, with all that it started; 0: 10 s.
+	// Grace is how long a worker may take to end; one that takes twice as long more than four times what it was asked for hangs, and is
+	// killed, with all that it started. 0: 10 s.
 	Grace time.Duration
 }
 
@@ -205,9 +206,9 @@ func (w *worker) prepare(ctx context.Context, kind string, values scenarios.Valu
 	return err
 }
 
-// run asks for work.
+// run asks for work. Kinds that run programs of others end those themselves, after four times the duration and some seconds.
 func (w *worker) run(ctx context.Context, d time.Duration) (*outcome, error) {
-	o, err := w.ask(ctx, request{RunNS: d.Nanoseconds()}, d+w.grace)
+	o, err := w.ask(ctx, request{RunNS: d.Nanoseconds()}, 4*d+2*w.grace)
 	if err == nil && o == nil {
 		err = errors.New("workload: no outcome")
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/assaylab/assay/bench"
 	"github.com/assaylab/assay/bench/result"
+	"github.com/assaylab/assay/internal/atomicfile"
 	"github.com/assaylab/assay/reports"
 	"github.com/assaylab/assay/scenarios"
 	"github.com/assaylab/assay/scenarios/catalog"
@@ -41,6 +42,7 @@ type runFlags struct {
 	maxBlocks int
 	output    string
 	resume    string
+	benchfmt  string
 	markdown  bool
 	json      bool
 	quiet     bool
@@ -91,6 +93,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&f.maxBlocks, "max-blocks", 0, "the most blocks (default 1000)")
 	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-run-WORK-TIME.jsonl)")
 	fl.StringVar(&f.resume, "resume", "", "go on with the records in this file, with the same work and arms")
+	fl.StringVar(&f.benchfmt, "benchfmt", "", "also write the records as Go benchmark results, which benchstat reads, to this file")
 	fl.BoolVar(&f.markdown, "markdown", false, "write the table as Markdown")
 	fl.BoolVar(&f.json, "json", false, "write the comparisons as JSON, to stdout")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
@@ -101,6 +104,11 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	x, err := f.experiment(kind)
 	if err != nil {
 		return err
+	}
+	if f.benchfmt != "" {
+		if err := atomicfile.Check(f.benchfmt); err != nil {
+			return err
+		}
 	}
 	log, err := f.openLog(x)
 	if err != nil {
@@ -120,7 +128,20 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	if err != nil {
 		return err
 	}
+	if err := f.writeBenchfmt(o); err != nil {
+		return err
+	}
 	return f.report(o, x.Seed, out, errOut)
+}
+
+// writeBenchfmt writes the file for benchstat, if one is wanted.
+func (f *runFlags) writeBenchfmt(o *bench.Outcome) error {
+	if f.benchfmt == "" {
+		return nil
+	}
+	return atomicfile.Write(f.benchfmt, 0o644, func(w io.Writer) error {
+		return result.WriteBenchfmt(w, []result.Environment{o.Environment}, o.Records)
+	})
 }
 
 // openLog opens the file for the records: a new one, or that of the run which is to go on.
