@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -133,7 +134,7 @@ func (w *worker) ask(ctx context.Context, q request, limit time.Duration) (*outc
 	case a := <-got:
 		return w.read(a.line, a.err)
 	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), w.kill())
+		return nil, errors.Join(ctx.Err(), w.end())
 	case <-timeout.C:
 		return nil, errors.Join(fmt.Errorf("workload: no answer after %s: it hangs, and was killed", limit), w.kill())
 	}
@@ -161,6 +162,15 @@ func (w *worker) died(err error) error {
 		said = said[i+1:]
 	}
 	return errors.Join(fmt.Errorf("workload died (%s): %s: %w", w.cmd.ProcessState, said, err), killErr)
+}
+
+// end asks a worker to leave its work and take back what it made.
+func (w *worker) end() error {
+	err := w.cmd.Process.Signal(syscall.SIGTERM)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	return errors.Join(err, w.close())
 }
 
 // kill ends the worker and all that it started, and waits for it.

@@ -54,8 +54,8 @@ type usage struct {
 }
 
 // Serve is the worker: it does what requests on in ask for and answers on out. find knows the kinds of work. It ends with the
-// input, and has then taken back what it made.
-func Serve(in io.Reader, out io.Writer, find func(kind string) (*scenarios.Kind, error)) (err error) {
+// input or when ctx is done, in the middle of work too, and has then taken back what it made.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, find func(kind string) (*scenarios.Kind, error)) (err error) {
 	answers := json.NewEncoder(out)
 	var work scenarios.Workload
 	defer func() {
@@ -65,7 +65,7 @@ func Serve(in io.Reader, out io.Writer, find func(kind string) (*scenarios.Kind,
 	}()
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	for ctx.Err() == nil && lines.Scan() {
 		var q request
 		if err := json.Unmarshal(lines.Bytes(), &q); err != nil {
 			return fmt.Errorf("request: %w", err)
@@ -73,9 +73,9 @@ func Serve(in io.Reader, out io.Writer, find func(kind string) (*scenarios.Kind,
 		var a response
 		var doErr error
 		if q.Kind != "" {
-			work, doErr = prepare(q, find)
+			work, doErr = prepare(ctx, q, find)
 		} else {
-			a.Outcome, doErr = runOnce(work, time.Duration(q.RunNS))
+			a.Outcome, doErr = runOnce(ctx, work, time.Duration(q.RunNS))
 		}
 		if doErr != nil {
 			a = response{Error: doErr.Error()}
@@ -87,7 +87,7 @@ func Serve(in io.Reader, out io.Writer, find func(kind string) (*scenarios.Kind,
 	return lines.Err()
 }
 
-func prepare(q request, find func(kind string) (*scenarios.Kind, error)) (scenarios.Workload, error) {
+func prepare(ctx context.Context, q request, find func(kind string) (*scenarios.Kind, error)) (scenarios.Workload, error) {
 	kind, err := find(q.Kind)
 	if err != nil {
 		return nil, err
@@ -100,14 +100,14 @@ func prepare(q request, find func(kind string) (*scenarios.Kind, error)) (scenar
 	if err != nil {
 		return nil, err
 	}
-	if err := work.Prepare(context.Background()); err != nil {
+	if err := work.Prepare(ctx); err != nil {
 		return nil, errors.Join(err, work.Close())
 	}
 	return work, nil
 }
 
 // runOnce runs a workload once.
-func runOnce(work scenarios.Workload, d time.Duration) (*outcome, error) {
+func runOnce(ctx context.Context, work scenarios.Workload, d time.Duration) (*outcome, error) {
 	if work == nil {
 		return nil, errors.New("nothing was prepared")
 	}
@@ -115,7 +115,7 @@ func runOnce(work scenarios.Workload, d time.Duration) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := work.Run(context.Background(), d)
+	o, err := work.Run(ctx, d)
 	if err != nil {
 		return nil, err
 	}

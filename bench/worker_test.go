@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +24,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(workerEnv) == "" {
 		os.Exit(m.Run())
 	}
-	if err := Serve(os.Stdin, os.Stdout, findFake); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	err := Serve(ctx, os.Stdin, os.Stdout, findFake)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -44,7 +48,7 @@ func findFake(name string) (*scenarios.Kind, error) {
 		Name: name,
 		Params: []scenarios.Param{
 			{Name: "ops", Type: scenarios.Int, Default: "1000", Min: 0, Max: 1e9},
-			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "hang", "die", "leave", "close"}},
+			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "slow", "hang", "die", "leave", "close"}},
 			{Name: "file", Type: scenarios.Text},
 		},
 		New: func(v scenarios.Values) (scenarios.Workload, error) { return &fake{v}, nil },
@@ -66,8 +70,10 @@ func (f *fake) Prepare(context.Context) error {
 	return nil
 }
 
-func (f *fake) Run(_ context.Context, d time.Duration) (*scenarios.Outcome, error) {
+func (f *fake) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
 	switch f.values.Text("fault") {
+	case "slow":
+		<-ctx.Done()
 	case "run":
 		return nil, errors.New("disk full")
 	case "hang", "leave":
@@ -89,6 +95,9 @@ func (f *fake) Run(_ context.Context, d time.Duration) (*scenarios.Outcome, erro
 }
 
 func (f *fake) Close() error {
+	if file := f.values.Text("file"); file != "" {
+		return os.WriteFile(file, []byte("closed"), 0o644)
+	}
 	if f.values.Text("fault") == "close" {
 		return errors.New("could not unmount")
 	}
@@ -194,23 +203,30 @@ func TestPinned(t *testing.T) {
 	}
 }
 
-// TestCancel kills the worker when its owner has no time any more.
+// TestCancel ends the worker when its owner has no time any more: one that listens takes back what it made, one that doesn't is killed.
 func TestCancel(t *testing.T) {
-	l := testLauncher()
-	l.Grace = time.Minute
-	w, err := l.start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	if err := w.prepare(ctx, "fake", scenarios.Values{"fault": "hang"}); err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(50*time.Millisecond, cancel)
-	if _, err := w.run(ctx, time.Millisecond); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v, want %v", err, context.Canceled)
-	}
-	if w.cmd.ProcessState == nil {
-		t.Error("the worker still runs")
+	for fault, wantClosed := range map[string]bool{"slow": true, "hang": false} {
+		t.Run(fault, func(t *testing.T) {
+			l := testLauncher()
+			w, err := l.start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			file := t.TempDir() + "/closed"
+			if err := w.prepare(ctx, "fake", scenarios.Values{"fault": fault, "file": file}); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(50*time.Millisecond, cancel)
+			if _, err := w.run(ctx, time.Millisecond); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want %v", err, context.Canceled)
+			}
+			if w.cmd.ProcessState == nil {
+				t.Error("the worker still runs")
+			}
+			if _, err := os.Stat(file); (err == nil) != wantClosed {
+				t.Errorf("closed: %v, want %v", err == nil, wantClosed)
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,9 @@ func newWork() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return bench.Serve(cmd.InOrStdin(), cmd.OutOrStdout(), catalog.Find)
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM)
+			defer stop()
+			return bench.Serve(ctx, cmd.InOrStdin(), cmd.OutOrStdout(), catalog.Find)
 		},
 	}
 }
