@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
@@ -82,7 +83,22 @@ func Load(config Config) (*Kernel, error) {
 	return k, nil
 }
 
+// mayLoad loads the smallest program of the kind that needs all our rights, so that their lack is told as such: what the library says of
+// a map that was refused depends on the map.
+func mayLoad() error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.PerfEvent, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return plainLoadError(err)
+	}
+	return p.Close()
+}
+
 func (k *Kernel) load(types *btf.Spec) (err error) {
+	if err := mayLoad(); err != nil {
+		return err
+	}
 	constants := k.config.constants(k.facts)
 	families := k.config.families()
 	for i := range families {
