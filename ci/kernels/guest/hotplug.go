@@ -23,6 +23,15 @@ const hotPlugged = 1
 
 // hotPlug takes a CPU away while the machine is recorded and brings it back, then computes on it: all of that has to be in the profile.
 func hotPlug() (seen observation, err error) {
+	for range attempts {
+		if seen, err = plugOnce(); err == nil {
+			return seen, nil
+		}
+	}
+	return seen, err
+}
+
+func plugOnce() (seen observation, err error) {
 	const file = "/tmp/hotplug.pb.gz"
 	recorded := make(chan error, 1)
 	go func() {
