@@ -18,7 +18,10 @@ import (
 // fakeExperiment measures the fake kind, which does exactly as many operations as it is told, with arms of other numbers.
 func fakeExperiment(arms ...string) *Experiment {
 	x := &Experiment{
-		Subject:     Subject{Name: "fake", Kind: "fake", Values: scenarios.Values{"ops": "1000"}, Duration: 10 * time.Millisecond, Primary: "throughput"},
+		Subject: Subject{
+			Scenario: &scenarios.Scenario{Name: "fake", Kind: &scenarios.Kind{Name: "fake"}, Duration: 10 * time.Millisecond, Primary: "throughput"},
+			Values:   scenarios.Values{"ops": "1000"},
+		},
 		Launcher:    testLauncher(),
 		Seed:        7,
 		Budget:      time.Minute,

@@ -15,9 +15,6 @@ import (
 // also are the metrics that are compared beside the primary one, where they were measured.
 var also = []string{"throughput", "latency_p50", "latency_p99", "cpu_per_op"}
 
-// unbounded stands for an end of an interval that is not known yet: JSON has no infinity.
-const unbounded = 1e9
-
 // Compare says of each arm how it differs from the baseline, in the primary metric first. Blocks in which either failed are left out, with
 // a warning. P-values are adjusted for all arms of a metric together.
 func Compare(records []result.Record, primary string, seed uint64) ([]result.Comparison, error) {
@@ -68,8 +65,8 @@ func compareMetric(records []result.Record, metric string, seed uint64) ([]resul
 func comparison(e stats.Effect, p paired) result.Comparison {
 	c := result.Comparison{
 		Scenario: p.scenario, Unit: p.unit, More: p.more, Blocks: e.Blocks, Baseline: stats.Median(p.baseline), Value: stats.Median(p.arm),
-		Ratio: e.Ratio, Low: e.Low, High: min(e.High, unbounded), FixedLow: e.FixedLow, FixedHigh: min(e.FixedHigh, unbounded),
-		P: e.AlwaysP, Detectable: min(e.Detectable, unbounded), Outliers: len(e.Outliers), Warnings: e.Warnings,
+		Ratio: e.Ratio, Low: e.Low, High: min(e.High, result.Unbounded), FixedLow: e.FixedLow, FixedHigh: min(e.FixedHigh, result.Unbounded),
+		P: e.AlwaysP, Detectable: min(e.Detectable, result.Unbounded), Outliers: len(e.Outliers), Warnings: e.Warnings,
 	}
 	if p.failed > 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%d blocks in which it or the baseline failed are left out", p.failed))

@@ -14,21 +14,22 @@ import (
 	"github.com/assaylab/assay/scenarios"
 )
 
-// A Subject is what is measured: a scenario, ready to run.
+// A Subject is what is measured: a scenario with all its parameters.
 type Subject struct {
-	Name     string
-	Kind     string
-	Values   scenarios.Values
-	Warmup   time.Duration
-	Duration time.Duration
-	Primary  string // metric that decides: throughput, latency_p50, latency_p99, cpu_per_op, or a value of the outcome
-	CPUs     []int  // where the workload may run; none: anywhere
+	*scenarios.Scenario
+	Values scenarios.Values
+}
+
+// NewSubject checks a scenario.
+func NewSubject(s *scenarios.Scenario) (Subject, error) {
+	values, err := s.Check()
+	return Subject{s, values}, err
 }
 
 // trial runs one arm once. A trial that fails is a record too: it says why.
 func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.Record {
 	r := result.Record{
-		Version: result.Version, Scenario: x.Subject.Name, Kind: x.Subject.Kind, Params: maps.Clone(x.Subject.Values),
+		Version: result.Version, Scenario: x.Subject.Name, Kind: x.Subject.Kind.Name, Params: maps.Clone(x.Subject.Values),
 		Arm: a.Name, Block: block, Order: order, Seed: x.Seed, Start: time.Now(), Environment: x.environment.ID,
 		Metrics: map[string]result.Metric{},
 	}
@@ -43,14 +44,14 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 // measure starts the workload, what runs beside it, warms up, and fills r.
 func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err error) {
 	launcher := x.Launcher
-	launcher.CPUs = x.Subject.CPUs
+	launcher.CPUs = x.Subject.Isolation.CPUs
 	launcher.Env = append(append([]string{}, launcher.Env...), a.Env...)
 	w, err := launcher.start()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.prepare(ctx, x.Subject.Kind, r.Params); err != nil {
+	if err := w.prepare(ctx, r.Kind, r.Params); err != nil {
 		return err
 	}
 	stop := func() (time.Duration, error) { return 0, nil }

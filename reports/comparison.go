@@ -25,14 +25,10 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 	for _, c := range all {
 		rows = append(rows, []string{
 			printable(c.Arm), printable(c.Metric), formatMetric(c.Baseline, c.Unit), formatMetric(c.Value, c.Unit),
-			change(c.Ratio), change(c.Low) + " to " + change(c.High), fmt.Sprintf("%.3g", c.PAdjusted), verdict(c),
+			change(c.Ratio), interval(c), fmt.Sprintf("%.3g", c.PAdjusted), verdict(c),
 		})
 	}
-	if opts.Markdown {
-		writeMarkdown(b, rows)
-	} else {
-		writeColumns(b, rows, style(opts.Color))
-	}
+	opts.table(b, rows)
 	for _, c := range all {
 		for _, warning := range c.Warnings {
 			fmt.Fprintf(b, "\n%s, %s: %s", printable(c.Arm), printable(c.Metric), printable(warning))
@@ -42,8 +38,25 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 	return b.Flush()
 }
 
+// table writes rows, the first of which is the heading.
+func (opts ComparisonOptions) table(b *bufio.Writer, rows [][]string) {
+	if opts.Markdown {
+		writeMarkdown(b, rows)
+		return
+	}
+	writeColumns(b, rows, style(opts.Color))
+}
+
 // change writes a ratio as a change in percent.
 func change(ratio float64) string { return fmt.Sprintf("%+.2f%%", 100*(ratio-1)) }
+
+// interval writes the interval of a change, which has no end before there are blocks enough.
+func interval(c result.Comparison) string {
+	if c.High >= result.Unbounded {
+		return "not known yet"
+	}
+	return change(c.Low) + " to " + change(c.High)
+}
 
 // verdict says in words what the interval says.
 func verdict(c result.Comparison) string {

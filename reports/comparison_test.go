@@ -59,3 +59,21 @@ perf, throughput: 6 blocks at least\x1b[31m
 		})
 	}
 }
+
+func TestObjectives(t *testing.T) {
+	all := []result.Objective{
+		{Arm: "baseline", Metric: "latency_p99", Unit: "ns", Limit: "max", Want: 1e7, Trials: 8, Value: 4.2e6, Low: 4e6, High: 4.5e6, Verdict: result.Met},
+		{Arm: "perf\x1b", Metric: "throughput", Unit: "op/s", Limit: "min", Want: 500, Trials: 5, Value: 498, Low: 480, High: 510, Verdict: result.Undecided},
+	}
+	var b strings.Builder
+	if err := Objectives(&b, all, ComparisonOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := `arm       objective                median    95% interval          trials  verdict
+baseline  latency_p99 max 10.0ms   4.20ms    4.00ms to 4.50ms      8       met
+perf\x1b  throughput min 500 op/s  498 op/s  480 op/s to 510 op/s  5       undecided
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}

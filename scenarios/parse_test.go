@@ -67,7 +67,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("values %v, %v", v, err)
 	}
 	s, err = scenarios.Parse("", []byte("{name: a, kind: load/cpu}"), kinds)
-	if err != nil || s.Warmup != time.Second || s.Duration != 5*time.Second || s.Primary != "throughput" {
+	if err != nil || s.Warmup != 300*time.Millisecond || s.Duration != time.Second || s.Primary != "throughput" {
 		t.Errorf("defaults: %+v, %v", s, err)
 	}
 }

@@ -33,8 +33,8 @@ type Isolation struct {
 
 // What a scenario has that doesn't say it.
 const (
-	defaultWarmup   = time.Second
-	defaultDuration = 5 * time.Second
+	defaultWarmup   = 300 * time.Millisecond
+	defaultDuration = time.Second
 	defaultPrimary  = "throughput"
 )
 
@@ -57,6 +57,18 @@ func (s *Scenario) Check() (Values, error) {
 		return nil, err
 	}
 	return values, nil
+}
+
+// CheckWith says what would be wrong with other values of some parameters.
+func (s *Scenario) CheckWith(params map[string]string) error {
+	changed := *s
+	changed.Params = maps.Clone(s.Params)
+	if changed.Params == nil {
+		changed.Params = map[string]string{}
+	}
+	maps.Copy(changed.Params, params)
+	_, err := changed.Check()
+	return err
 }
 
 // Override returns a copy with changes, each KEY=VALUE: a parameter of the kind, or warmup, duration, primary or cpus. The scenario itself

@@ -2,6 +2,9 @@
 
 package result
 
+// Unbounded stands for an end of an interval that is not known yet: JSON has no infinity.
+const Unbounded = 1e9
+
 // A Comparison is what an experiment says of one arm: by what ratio a metric differs from the baseline, and how sure that is.
 type Comparison struct {
 	Scenario string `json:"scenario"`

@@ -5,7 +5,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,10 +31,7 @@ type runFlags struct {
 	list      bool
 	arms      []string
 	set       []string
-	warmup    time.Duration
-	duration  time.Duration
-	primary   string
-	cpus      []int
+	settings  map[string]*string // of the scenario, that have flags of their own
 	seed      uint64
 	precision string
 	budget    time.Duration
@@ -51,17 +47,17 @@ type runFlags struct {
 func newRun() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run WORK [--arm NAME=WHAT]...",
+		Use:   "run SCENARIO [--arm NAME=WHAT]...",
 		Short: "Measure a workload, and what something beside it or a change to it costs",
-		Long: `run repeats a workload in blocks. Each block runs every arm once, in random order: the baseline, the baseline again (a/a, which
+		Long: `run repeats the workload of a scenario in blocks. Each block runs every arm once, in random order: the baseline, the baseline again (a/a, which
 shows the noise), and each --arm. It goes on until the 95% interval of every arm is as narrow as --precision, or the budget is spent, and says
 which. The interval holds however often it was looked at. All records go to a file, a line each.
 
-WORK is a kind of work (assay run --list), with parameters by --set. WHAT is: nothing; assay:MODE[@HZ] (our recorder); set:KEY=VALUE (a parameter);
+SCENARIO is one that ships (assay scenarios list), a YAML file, or a kind of work with its defaults (assay run --list). WHAT is: nothing; assay:MODE[@HZ] (our recorder); set:KEY=VALUE (a parameter);
 env:KEY=VALUE (of the workload); bpf:FILE.o (an eBPF object, loaded and attached); or any command to run beside the workload.`,
 		Example: `  assay run --list
-  sudo assay run syscall/storm --set call=getpid --arm cpu=assay:cpu@97 --arm perf='perf record -a -g -F 99 -o /dev/null'
-  assay run load/service --set arrivals=poisson --set rate=500 --primary latency_p99 --arm gogc=env:GOGC=50 --budget 5m
+  sudo assay run syscall-mix --arm cpu=assay:cpu@97 --arm perf='perf record -a -g -F 99 -o /dev/null'
+  assay run service-mixed --set rate=300 --arm gogc=env:GOGC=50 --budget 5m
   assay run syscall/storm --set call=pipe --arm two=set:threads=2 --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,7 +65,7 @@ env:KEY=VALUE (of the workload); bpf:FILE.o (an eBPF object, loaded and attached
 			case f.list:
 				return listKinds(cmd.OutOrStdout())
 			case len(args) == 0:
-				return errors.New("run: want a kind of work; --list shows them")
+				return errors.New("run: want a scenario; assay scenarios list shows them")
 			}
 			return f.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -82,16 +78,18 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.BoolVar(&f.list, "list", false, "list the kinds of work with their parameters")
 	fl.StringArrayVar(&f.arms, "arm", nil, "what differs: NAME=WHAT (may be given again)")
-	fl.StringArrayVar(&f.set, "set", nil, "a parameter of the work: KEY=VALUE (may be given again)")
-	fl.DurationVar(&f.warmup, "warmup", 300*time.Millisecond, "work that is not measured, before each trial")
-	fl.DurationVarP(&f.duration, "duration", "d", time.Second, "length of a trial")
-	fl.StringVar(&f.primary, "primary", "throughput", "metric that decides when it is enough: throughput, latency_p50, latency_p99, cpu_per_op, …")
-	fl.IntSliceVar(&f.cpus, "cpus", nil, "CPUs for the workload (default: any)")
+	fl.StringArrayVar(&f.set, "set", nil, "a parameter of the scenario: KEY=VALUE (may be given again)")
+	f.settings = map[string]*string{
+		"warmup":   fl.String("warmup", "", "work that is not measured, before each trial (default: the scenario's)"),
+		"duration": fl.StringP("duration", "d", "", "length of a trial (default: the scenario's)"),
+		"primary":  fl.String("primary", "", "metric that decides when it is enough: throughput, latency_p50, latency_p99, cpu_per_op, … (default: the scenario's)"),
+		"cpus":     fl.String("cpus", "", "CPUs for the workload, such as 0-3,7 (default: the scenario's)"),
+	}
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of the order of arms and of resampling (default: drawn, and told)")
 	fl.StringVar(&f.precision, "precision", "1%", "half the width of the interval at which there are blocks enough")
 	fl.DurationVar(&f.budget, "budget", 10*time.Minute, "the most time that it may take")
 	fl.IntVar(&f.maxBlocks, "max-blocks", 0, "the most blocks (default 1000)")
-	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-run-WORK-TIME.jsonl)")
+	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-run-SCENARIO-TIME.jsonl)")
 	fl.StringVar(&f.resume, "resume", "", "go on with the records in this file, with the same work and arms")
 	fl.StringVar(&f.benchfmt, "benchfmt", "", "also write the records as Go benchmark results, which benchstat reads, to this file")
 	fl.BoolVar(&f.markdown, "markdown", false, "write the table as Markdown")
@@ -131,7 +129,11 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	if err := f.writeBenchfmt(o); err != nil {
 		return err
 	}
-	return f.report(o, x.Seed, out, errOut)
+	objectives, err := bench.Objectives(o.Records, x.Subject.SLOs)
+	if err != nil {
+		return err
+	}
+	return f.report(o, objectives, x.Seed, out, errOut)
 }
 
 // writeBenchfmt writes the file for benchstat, if one is wanted.
@@ -150,7 +152,7 @@ func (f *runFlags) openLog(x *bench.Experiment) (*result.Log, error) {
 		return f.goOn(x)
 	}
 	if f.output == "" {
-		f.output = "assay-run-" + strings.ReplaceAll(x.Subject.Name, "/", "-") + "-" + time.Now().Format("20060102-150405") + ".jsonl"
+		f.output = "assay-run-" + x.Subject.Name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
 	}
 	if _, err := os.Stat(f.output); err == nil {
 		return nil, fmt.Errorf("%s is there already: --resume goes on with its records", f.output)
@@ -185,40 +187,55 @@ func (f *runFlags) goOn(x *bench.Experiment) (*result.Log, error) {
 
 // experiment checks the flags and makes the experiment that they ask for.
 func (f *runFlags) experiment(name string) (*bench.Experiment, error) {
-	kind, err := catalog.Find(name)
+	s, err := subjectOf(name, f.changes())
 	if err != nil {
 		return nil, err
 	}
-	given, err := keyValues(f.set)
-	if err != nil {
+	x := &bench.Experiment{Launcher: workers(), Seed: cmp.Or(f.seed, rand.Uint64()), Budget: f.budget, MaxBlocks: f.maxBlocks}
+	if x.Subject, err = bench.NewSubject(s); err != nil {
 		return nil, err
-	}
-	values, err := checkWork(kind, given)
-	if err != nil {
-		return nil, err
-	}
-	if slices.Contains(kind.Needs, scenarios.NeedRoot) && os.Geteuid() != 0 {
-		return nil, fmt.Errorf("%s needs root; %s can run without", name, strings.Join(rootless(), ", "))
-	}
-	x := &bench.Experiment{
-		Subject:  bench.Subject{Name: name, Kind: name, Values: values, Warmup: f.warmup, Duration: f.duration, Primary: f.primary, CPUs: f.cpus},
-		Launcher: workers(), Seed: f.seed, Budget: f.budget, MaxBlocks: f.maxBlocks,
-	}
-	if x.Seed == 0 {
-		x.Seed = rand.Uint64()
 	}
 	if x.Precision, err = percentage(f.precision); err != nil {
 		return nil, err
 	}
-	if f.duration <= 0 || f.warmup < 0 || f.budget <= 0 {
-		return nil, errors.New("durations: want a duration and a budget above 0, and a warm-up of at least 0")
+	if f.budget <= 0 {
+		return nil, fmt.Errorf("budget %s: want more than 0", f.budget)
 	}
-	x.Arms, err = f.parseArms(kind, given)
+	x.Arms, err = f.parseArms(s)
 	return x, err
 }
 
+// changes are what the flags change about the scenario.
+func (f *runFlags) changes() []string {
+	set := slices.Clone(f.set)
+	for _, name := range slices.Sorted(maps.Keys(f.settings)) {
+		if value := *f.settings[name]; value != "" {
+			set = append(set, name+"="+value)
+		}
+	}
+	return set
+}
+
+// subjectOf is a scenario of the library or in a file, or a kind of work with its defaults, with changes (see [scenarios.Scenario.Override]).
+func subjectOf(name string, set []string) (*scenarios.Scenario, error) {
+	var s *scenarios.Scenario
+	if kind, err := catalog.Find(name); err == nil {
+		s = scenarios.New(kind)
+	} else if s, err = findScenario(name); err != nil {
+		return nil, err
+	}
+	s, err := s.Override(set)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(s.Kind.Needs, scenarios.NeedRoot) && os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%s needs root; %s can run without", name, strings.Join(rootless(), ", "))
+	}
+	return s, nil
+}
+
 // parseArms reads the arms, and checks parameters that they change before anything runs.
-func (f *runFlags) parseArms(kind *scenarios.Kind, given map[string]string) ([]bench.Arm, error) {
+func (f *runFlags) parseArms(s *scenarios.Scenario) ([]bench.Arm, error) {
 	self, err := ownCommand()
 	if err != nil {
 		return nil, err
@@ -229,9 +246,7 @@ func (f *runFlags) parseArms(kind *scenarios.Kind, given map[string]string) ([]b
 		if err != nil {
 			return nil, err
 		}
-		values := maps.Clone(given)
-		maps.Copy(values, a.Params)
-		if _, err := checkWork(kind, values); err != nil {
+		if err := s.CheckWith(a.Params); err != nil {
 			return nil, fmt.Errorf("arm %s: %w", a.Name, err)
 		}
 		if slices.ContainsFunc(arms, func(b bench.Arm) bool { return a.Name == b.Name }) {
@@ -240,28 +255,6 @@ func (f *runFlags) parseArms(kind *scenarios.Kind, given map[string]string) ([]b
 		arms = append(arms, a)
 	}
 	return arms, nil
-}
-
-// checkWork says, before anything runs, what is wrong with parameters: each by itself, and together.
-func checkWork(kind *scenarios.Kind, given map[string]string) (scenarios.Values, error) {
-	values, err := kind.Check(given)
-	if err == nil {
-		_, err = kind.New(values)
-	}
-	return values, err
-}
-
-// keyValues reads KEY=VALUE, one in each text.
-func keyValues(texts []string) (map[string]string, error) {
-	all := map[string]string{}
-	for _, text := range texts {
-		key, value, ok := strings.Cut(text, "=")
-		if !ok || key == "" {
-			return nil, fmt.Errorf("--set %q: want KEY=VALUE", text)
-		}
-		all[key] = value
-	}
-	return all, nil
 }
 
 // percentage reads 1% or 0.01.
@@ -303,14 +296,18 @@ func listKinds(out io.Writer) error {
 }
 
 // report writes the table to out, and what one must know beside it to errOut.
-func (f *runFlags) report(o *bench.Outcome, seed uint64, out, errOut io.Writer) error {
+func (f *runFlags) report(o *bench.Outcome, objectives []result.Objective, seed uint64, out, errOut io.Writer) error {
 	if f.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(runSummary{f.output, seed, o.Blocks, string(o.End), o.Environment, o.Comparisons})
+		return writeJSON(out, runSummary{f.output, seed, o.Blocks, string(o.End), o.Environment, o.Comparisons, objectives})
 	}
-	if err := reports.Comparisons(out, o.Comparisons, reports.ComparisonOptions{Markdown: f.markdown, Color: isTerminal(out)}); err != nil {
+	opts := reports.ComparisonOptions{Markdown: f.markdown, Color: isTerminal(out)}
+	if err := reports.Comparisons(out, o.Comparisons, opts); err != nil {
 		return err
+	}
+	if len(objectives) > 0 {
+		if err := reports.Objectives(out, objectives, opts); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(errOut, "%d blocks, ended because: %s. Seed %d.\n", o.Blocks, o.End, seed)
 	for _, w := range o.Environment.Warnings {
@@ -328,4 +325,5 @@ type runSummary struct {
 	End         string              `json:"end"`
 	Environment result.Environment  `json:"environment"`
 	Comparisons []result.Comparison `json:"comparisons"`
+	Objectives  []result.Objective  `json:"objectives,omitempty"`
 }
