@@ -3,13 +3,9 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
-	"time"
 )
 
 // Names of the arms that are always there.
@@ -25,11 +21,6 @@ type Arm struct {
 	Params map[string]string // parameters of the scenario that differ
 	Env    []string          // of the workload
 	beside besider           // nil: nothing
-}
-
-// besider starts what runs beside the workload. stop ends it and returns the CPU time that it took.
-type besider interface {
-	start() (stop func() (time.Duration, error), err error)
 }
 
 var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
@@ -73,7 +64,7 @@ func (a *Arm) read(self []string) (err error) {
 	case ok && kind == "bpf":
 		a.beside, err = newObject(rest)
 	default:
-		a.beside = command{[]string{"/bin/sh", "-c", "exec " + a.Spec}}
+		a.beside = command{[]string{"/bin/sh", "-c", "exec " + a.Spec}, toldSamples}
 	}
 	return err
 }
@@ -94,78 +85,13 @@ func pairs(text string) (map[string]string, error) {
 // ownRecorder reads MODE[@HZ].
 func ownRecorder(text string, self []string) (besider, error) {
 	mode, hz, ok := strings.Cut(text, "@")
-	args := append(append([]string{}, self...), "record", "--quiet", "--mode", mode, "--output", "/dev/null")
+	args := append(append([]string{}, self...), "record", "--json", "--mode", mode, "--output", "/dev/null")
 	if ok {
 		args = append(args, "--freq", hz)
 	}
 	switch mode {
 	case "cpu", "offcpu", "wall":
-		return command{args}, nil
+		return command{args, ownSamples}, nil
 	}
 	return nil, fmt.Errorf("assay:%s: want cpu, offcpu or wall, with @HZ if you like", text)
-}
-
-// command is a program that runs beside the workload.
-type command struct{ args []string }
-
-// startPause is how long a program beside the workload has to come up before the warm-up begins; one that has ended by then has failed.
-const startPause = 500 * time.Millisecond
-
-func (c command) start() (func() (time.Duration, error), error) {
-	cmd := exec.Command(c.args[0], c.args[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var said tail
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("beside the workload: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		cmd.Wait() //nolint:errcheck // ProcessState tells how it ended
-	}()
-	select {
-	case <-ended:
-		return nil, fmt.Errorf("beside the workload: %q ended at once (%s): %s", strings.Join(c.args, " "), cmd.ProcessState, said.last())
-	case <-time.After(startPause):
-	}
-	return func() (time.Duration, error) { return interrupt(cmd, ended) }, nil
-}
-
-// interrupt ends a program as Ctrl-C does, and by force if it doesn't listen.
-func interrupt(cmd *exec.Cmd, ended <-chan struct{}) (time.Duration, error) {
-	signal := func(s syscall.Signal) error {
-		err := syscall.Kill(-cmd.Process.Pid, s)
-		if errors.Is(err, syscall.ESRCH) {
-			return nil
-		}
-		return err
-	}
-	err := signal(syscall.SIGINT)
-	select {
-	case <-ended:
-	case <-time.After(defaultGrace):
-		err = errors.Join(err, signal(syscall.SIGKILL))
-		<-ended
-	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
-}
-
-// tail keeps the end of what a program wrote.
-type tail struct{ text []byte }
-
-const tailBytes = 4 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p...)
-	if n := len(t.text); n > tailBytes {
-		t.text = append(t.text[:0], t.text[n-tailBytes:]...)
-	}
-	return len(p), nil
-}
-
-// last is the last line.
-func (t *tail) last() string {
-	text := strings.TrimSpace(string(t.text))
-	return text[strings.LastIndexByte(text, '\n')+1:]
 }

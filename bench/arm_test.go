@@ -3,11 +3,8 @@
 package bench
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -25,8 +22,8 @@ func TestParseArm(t *testing.T) {
 		{"same=nothing", nil, nil, nil, ""},
 		{"big=set:size=64K,threads=2", map[string]string{"size": "64K", "threads": "2"}, nil, nil, ""},
 		{"gogc=env:GOGC=50,GOMAXPROCS=1", nil, []string{"GOGC=50", "GOMAXPROCS=1"}, nil, ""},
-		{"cpu=assay:cpu@97", nil, nil, []string{"/bin/assay", "record", "--quiet", "--mode", "cpu", "--output", "/dev/null", "--freq", "97"}, ""},
-		{"wall=assay:wall", nil, nil, []string{"/bin/assay", "record", "--quiet", "--mode", "wall", "--output", "/dev/null"}, ""},
+		{"cpu=assay:cpu@97", nil, nil, []string{"/bin/assay", "record", "--json", "--mode", "cpu", "--output", "/dev/null", "--freq", "97"}, ""},
+		{"wall=assay:wall", nil, nil, []string{"/bin/assay", "record", "--json", "--mode", "wall", "--output", "/dev/null"}, ""},
 		{"perf=perf record -a -o /dev/null", nil, nil, []string{"/bin/sh", "-c", "exec perf record -a -o /dev/null"}, ""},
 		{"perf", nil, nil, nil, "want NAME=WHAT"},
 		{"perf=", nil, nil, nil, "want NAME=WHAT"},
@@ -58,27 +55,6 @@ func TestParseArm(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-// TestBeside starts programs beside a workload: one that listens to the interrupt, one that doesn't run, one that ends at once.
-func TestBeside(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "ended")
-	stop, err := command{[]string{"/bin/sh", "-c", `trap 'echo yes > ` + file + `; exit 0' INT; while :; do sleep 0.05; done`}}.start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin := time.Now()
-	if _, err := stop(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(file); err != nil || time.Since(begin) > defaultGrace {
-		t.Errorf("not interrupted: %v, after %s", err, time.Since(begin))
-	}
-	for text, want := range map[string]string{"/no/such/program": "no such file", "/bin/false": "ended at once"} {
-		if _, err := (command{[]string{text}}).start(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", text, err, want)
-		}
 	}
 }
 

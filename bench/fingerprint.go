@@ -32,12 +32,7 @@ const (
 
 // Fingerprint tells what machine this is, and why it may be unfit to measure on. It takes a second in which nothing of ours runs.
 func Fingerprint() (result.Environment, error) {
-	facts := steadyFacts()
-	hash := sha256.New()
-	for _, key := range slices.Sorted(maps.Keys(facts)) {
-		fmt.Fprintf(hash, "%s=%s\n", key, facts[key])
-	}
-	e := result.Environment{ID: hex.EncodeToString(hash.Sum(nil))[:12], Facts: facts}
+	e := Machine()
 	before, err := readCounters()
 	if err != nil {
 		return e, err
@@ -47,8 +42,18 @@ func Fingerprint() (result.Environment, error) {
 	if err != nil {
 		return e, err
 	}
-	e.Warnings = append(governorWarnings(facts), loadWarnings(after.since(before), e.Facts)...)
+	e.Warnings = append(governorWarnings(e.Facts), loadWarnings(after.since(before), e.Facts)...)
 	return e, nil
+}
+
+// Machine is the part of a fingerprint that doesn't change by itself. It takes a millisecond.
+func Machine() result.Environment {
+	facts := steadyFacts()
+	hash := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(facts)) {
+		fmt.Fprintf(hash, "%s=%s\n", key, facts[key])
+	}
+	return result.Environment{ID: hex.EncodeToString(hash.Sum(nil))[:12], Facts: facts}
 }
 
 // steadyFacts don't change by themselves.

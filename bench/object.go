@@ -54,29 +54,39 @@ var attachers = map[ebpf.ProgramType]func(p *ebpf.Program, spec *ebpf.ProgramSpe
 	},
 }
 
-// start loads and attaches all programs. Their time is the workload's and the kernel's, so the CPU time of stopping is 0.
-func (o *object) start() (func() (time.Duration, error), error) {
+// attached is an object whose programs run.
+type attached struct {
+	coll  *ebpf.Collection
+	links []io.Closer
+}
+
+// start loads and attaches all programs.
+func (o *object) start() (running, error) {
 	coll, err := ebpf.NewCollection(o.spec.Copy())
 	if err != nil {
 		return nil, fmt.Errorf("eBPF object %s: %w", o.path, err)
 	}
-	var open []io.Closer
-	stop := func() (time.Duration, error) {
-		var errs []error
-		for _, l := range open {
-			errs = append(errs, l.Close())
-		}
-		coll.Close()
-		return 0, errors.Join(errs...)
-	}
+	on := &attached{coll: coll}
 	for name, p := range coll.Programs {
 		spec := o.spec.Programs[name]
 		l, err := attachers[spec.Type](p, spec)
 		if err != nil {
-			_, stopErr := stop()
+			_, stopErr := on.stop()
 			return nil, errors.Join(fmt.Errorf("eBPF object %s: attach %s: %w", o.path, name, err), stopErr)
 		}
-		open = append(open, l)
+		on.links = append(on.links, l)
 	}
-	return stop, nil
+	return on, nil
+}
+
+// cpu is 0: the time of the programs is that of the workload and the kernel.
+func (a *attached) cpu() (time.Duration, error) { return 0, nil }
+
+func (a *attached) stop() (spent, error) {
+	var errs []error
+	for _, l := range a.links {
+		errs = append(errs, l.Close())
+	}
+	a.coll.Close()
+	return spent{}, errors.Join(errs...)
 }

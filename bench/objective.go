@@ -4,8 +4,6 @@ package bench
 
 import (
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/assaylab/assay/bench/result"
 	"github.com/assaylab/assay/bench/stats"
@@ -39,10 +37,9 @@ func objective(records []result.Record, arm string, slo scenarios.SLO) (result.O
 	if len(values) == 0 {
 		return o, fmt.Errorf("objective %s: arm %s has no %s", slo, arm, slo.Metric)
 	}
-	o.Trials, o.Value = len(values), stats.Median(values)
-	o.Low, o.High = stats.MedianInterval(values, stats.Confidence)
-	if math.IsInf(o.Low, 0) {
-		o.Low, o.High = slices.Min(values), slices.Max(values)
+	q := spread(values)
+	o.Trials, o.Value, o.Low, o.High = q.Trials, q.Value, q.Low, q.High
+	if q.Trials < stats.FewestForMedian {
 		return o, nil
 	}
 	switch low, high := slo.Met(o.Low), slo.Met(o.High); {

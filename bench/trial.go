@@ -54,27 +54,29 @@ func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err 
 	if err := w.prepare(ctx, r.Kind, r.Params); err != nil {
 		return err
 	}
-	stop := func() (time.Duration, error) { return 0, nil }
-	if a.beside != nil {
-		if stop, err = a.beside.start(); err != nil {
-			return err
-		}
+	if a.beside == nil {
+		return x.warmAndRun(ctx, w, nil, r)
 	}
-	err = x.warmAndRun(ctx, w, r)
-	took, stopErr := stop()
-	if a.beside != nil && err == nil {
-		r.Counters["beside_cpu_s"] = took.Seconds()
+	beside, err := a.beside.start()
+	if err != nil {
+		return err
+	}
+	err = x.warmAndRun(ctx, w, beside, r)
+	used, stopErr := beside.stop()
+	if err == nil {
+		addSpent(r, used)
 	}
 	return errors.Join(err, stopErr)
 }
 
-func (x *Experiment) warmAndRun(ctx context.Context, w *worker, r *result.Record) error {
+// warmAndRun warms up, and runs between two looks at the counters.
+func (x *Experiment) warmAndRun(ctx context.Context, w *worker, beside running, r *result.Record) error {
 	if x.Subject.Warmup > 0 {
 		if _, err := w.run(ctx, x.Subject.Warmup); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
 	}
-	before, err := readCounters()
+	before, err := readAll(beside)
 	if err != nil {
 		return err
 	}
@@ -82,12 +84,42 @@ func (x *Experiment) warmAndRun(ctx context.Context, w *worker, r *result.Record
 	if err != nil {
 		return err
 	}
-	after, err := readCounters()
+	after, err := readAll(beside)
 	if err != nil {
 		return err
 	}
 	r.Counters = after.since(before)
 	return x.fill(r, o)
+}
+
+// readAll reads the counters of the machine, and the clock of what runs beside the workload.
+func readAll(beside running) (counters, error) {
+	c, err := readCounters()
+	if err != nil || beside == nil {
+		return c, err
+	}
+	used, err := beside.cpu()
+	c[besideCPU] = used.Seconds()
+	return c, err
+}
+
+// Counters of what ran beside the workload.
+const (
+	besideCPU     = "beside_cpu_s"           // in the trial
+	besideAllCPU  = "beside_whole_cpu_s"     // from its start to its end
+	besideSamples = "beside_samples_per_s"   // that it says it took
+	sampleCPU     = "beside_cpu_ns_a_sample" // its CPU time in the trial by the samples it took in as long a time
+)
+
+// addSpent adds what something beside the workload says at its end.
+func addSpent(r *result.Record, s spent) {
+	r.Counters[besideAllCPU] = s.cpu.Seconds()
+	if s.samples == 0 || s.span <= 0 {
+		return
+	}
+	rate := float64(s.samples) / s.span.Seconds()
+	r.Counters[besideSamples] = rate
+	r.Counters[sampleCPU] = 1e9 * r.Counters[besideCPU] / (rate * time.Duration(r.DurationNS).Seconds())
 }
 
 // fill puts an outcome into a record.

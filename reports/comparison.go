@@ -25,7 +25,7 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 	for _, c := range all {
 		rows = append(rows, []string{
 			printable(c.Arm), printable(c.Metric), formatMetric(c.Baseline, c.Unit), formatMetric(c.Value, c.Unit),
-			change(c.Ratio), interval(c), fmt.Sprintf("%.3g", c.PAdjusted), verdict(c),
+			change(c.Ratio), interval(c.Low, c.High), fmt.Sprintf("%.3g", c.PAdjusted), verdict(c),
 		})
 	}
 	opts.table(b, rows)
@@ -51,11 +51,11 @@ func (opts ComparisonOptions) table(b *bufio.Writer, rows [][]string) {
 func change(ratio float64) string { return fmt.Sprintf("%+.2f%%", 100*(ratio-1)) }
 
 // interval writes the interval of a change, which has no end before there are blocks enough.
-func interval(c result.Comparison) string {
-	if c.High >= result.Unbounded {
+func interval(low, high float64) string {
+	if high >= result.Unbounded {
 		return "not known yet"
 	}
-	return change(c.Low) + " to " + change(c.High)
+	return change(low) + " to " + change(high)
 }
 
 // verdict says in words what the interval says.

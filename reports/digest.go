@@ -215,6 +215,9 @@ func (r *Record) cost() section {
 	s.add("recorder", agent)
 	maps.bytes(r.Cost.MapBytes, "%s")
 	s.add("eBPF maps", maps)
+	for _, line := range r.Certified {
+		s.add("certified", phrases{printable(line)})
+	}
 	return s
 }
 

@@ -59,6 +59,8 @@ type Record struct {
 	// UnnamedIn says where they are: a line for each mapping, those with most of them first.
 	UnnamedIn []string `json:"unnamed_in,omitempty"`
 	Cost      Cost     `json:"cost,omitzero"`
+	// Certified are what this way to record was measured to cost workloads on this machine: a line for each workload of the certificate.
+	Certified []string `json:"certified,omitempty"`
 
 	// Warnings are what to know before believing the numbers, with the cure.
 	Warnings []string `json:"warnings,omitempty"`
@@ -279,7 +281,7 @@ func set(field any, value string) bool {
 func (r *Record) setGrouped(key, value string) bool {
 	group, name, _ := strings.Cut(key, ".")
 	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed}[group]
-	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded, "unnamed_in": &r.UnnamedIn}[group]
+	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded, "unnamed_in": &r.UnnamedIn, "certified": &r.Certified}[group]
 	switch {
 	case name == "":
 		return false

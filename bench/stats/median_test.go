@@ -19,7 +19,7 @@ func TestMedianInterval(t *testing.T) {
 			t.Errorf("%d values: %g to %g, want %v", n, low, high, ranks)
 		}
 	}
-	for n := range 6 {
+	for n := range FewestForMedian {
 		if low, high := MedianInterval(make([]float64, n), 0.95); !math.IsInf(low, -1) || !math.IsInf(high, 1) {
 			t.Errorf("%d values: %g to %g", n, low, high)
 		}

@@ -40,6 +40,9 @@ type recordFlags struct {
 	quiet  bool
 }
 
+// defaultFreq keeps out of step with what happens a hundred times a second.
+const defaultFreq = 97
+
 func newRecord() *cobra.Command {
 	var f recordFlags
 	cmd := &cobra.Command{
@@ -61,7 +64,7 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	}
 	fl := cmd.Flags()
 	fl.StringVarP(&f.modes, "mode", "m", "cpu", "cpu, offcpu, wall, or several with commas")
-	fl.IntVarP(&f.opts.Freq, "freq", "F", 97, "CPU samples a second and CPU")
+	fl.IntVarP(&f.opts.Freq, "freq", "F", defaultFreq, "CPU samples a second and CPU")
 	fl.DurationVarP(&f.opts.Duration, "duration", "d", 0, "how long to record (default: until interrupted, or the command ends)")
 	fl.IntSliceVarP(&f.opts.PIDs, "pid", "p", nil, "record these processes, with all their threads")
 	fl.BoolVar(&f.opts.Children, "children", false, "and their descendants")
@@ -95,7 +98,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
-	if err := finish(rec); err != nil {
+	if err := finish(rec, f.opts); err != nil {
 		return err
 	}
 	for _, j := range jobs {
@@ -148,7 +151,7 @@ func untilInterrupted(parent context.Context) (context.Context, func() os.Signal
 const maxUnnamedIn = 20
 
 // finish gives names to the profile and says what only names can tell.
-func finish(rec *profiler.Recording) error {
+func finish(rec *profiler.Recording, recorded profiler.Options) error {
 	p := rec.Profile
 	opts := &symbolize.Options{KernelNames: bpf.KernelNames}
 	report, err := symbolize.Profile(p, source{rec}, opts)
@@ -173,6 +176,9 @@ func finish(rec *profiler.Recording) error {
 		fs.Add("unnamed_in."+strconv.Itoa(i), m.String())
 	}
 	fs.Add("assay_version", version())
+	if err := quoteCertificate(&fs, recorded.Modes, recorded.Freq); err != nil {
+		fs.Add("warning.certificate", err.Error())
+	}
 	if err := profiler.AddOwnCost(&fs); err != nil {
 		return err
 	}

@@ -154,10 +154,15 @@ func (f *runFlags) openLog(x *bench.Experiment) (*result.Log, error) {
 	if f.output == "" {
 		f.output = "assay-run-" + x.Subject.Name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
 	}
-	if _, err := os.Stat(f.output); err == nil {
-		return nil, fmt.Errorf("%s is there already: --resume goes on with its records", f.output)
+	return createLog(f.output)
+}
+
+// createLog makes a new file for records.
+func createLog(path string) (*result.Log, error) {
+	if _, err := os.Stat(path); err == nil {
+		return nil, fmt.Errorf("%s is there already: name another with --output; assay run --resume goes on with the records of a run", path)
 	}
-	log, _, err := result.OpenLog(f.output, true)
+	log, _, err := result.OpenLog(path, true)
 	return log, err
 }
 
