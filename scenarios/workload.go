@@ -16,6 +16,7 @@ type Kind struct {
 	About  string  // what it does, in a sentence
 	Params []Param // in the order in which they are shown
 	Needs  []Need  // what has to be there
+	Spaces bool    // its workloads are [Spaced]
 	// New makes a workload; values have been checked against Params. It says what is wrong with them together, and touches nothing:
 	// a workload that was never prepared needs no Close.
 	New func(Values) (Workload, error)
@@ -37,6 +38,13 @@ type Workload interface {
 	Run(context.Context, time.Duration) (*Outcome, error)
 	// Close ends what still runs and removes what Prepare made.
 	Close() error
+}
+
+// A Spaced workload works in network namespaces that it makes.
+type Spaced interface {
+	Workload
+	// Inside runs f in each of them, on a thread that is there, between Prepare and Close. What is set there ends with Close.
+	Inside(f func() error) error
 }
 
 // An Outcome is what a workload did.

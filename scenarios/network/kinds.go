@@ -30,7 +30,7 @@ const (
 // kind makes a kind of work that needs a lab, with the parameters that all have and its own.
 func kind(name, about string, run runner, own ...scenarios.Param) scenarios.Kind {
 	return scenarios.Kind{
-		Name: name, About: about, Params: slices.Concat(common, own), Needs: []scenarios.Need{scenarios.NeedRoot},
+		Name: name, About: about, Params: slices.Concat(common, own), Needs: []scenarios.Need{scenarios.NeedRoot}, Spaces: true,
 		New: func(v scenarios.Values) (scenarios.Workload, error) { return newWorkload(v, run) },
 	}
 }

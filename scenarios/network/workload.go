@@ -85,6 +85,14 @@ func (w *workload) address(s *lab.Space) netip.Addr {
 	return s.IPv4
 }
 
+// Inside runs f in both namespaces of the lab.
+func (w *workload) Inside(f func() error) error {
+	if w.lab == nil {
+		return errors.New("network: not prepared")
+	}
+	return cmp.Or(w.lab.Sender.Do(f), w.lab.Receiver.Do(f))
+}
+
 // Run works for d from when all is connected. An error says why work could not begin, or why the figures can't be had.
 func (w *workload) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
 	if w.lab == nil {

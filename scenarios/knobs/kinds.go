@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package knobs
+
+// A place is where a knob applies.
+type place int
+
+const (
+	machine place = iota // the machine, as this process sees it
+	space                // the network namespace of the thread
+)
+
+// A kind is a kind of knobs. Functions that it lacks are not needed.
+type kind struct {
+	name       string
+	mayBeEmpty bool
+	// checkName and checkValue say what is allowed on any machine, and return the one way to write it.
+	checkName  func(name string) (string, error)
+	checkValue func(name, value string) (string, error)
+	// check says whether this machine has the knob, lets us set it, and allows the value.
+	check func(at place, name, value string) error
+	read  func(at place, name string) (string, error)
+	write func(at place, name, value string) error // nil when it applies to the workload alone
+	// original is what a journal writes down before the first change, and restore puts that back; without them they are read and write.
+	original func(name string) (string, error)
+	restore  func(name, original string) error
+	// perSpace says whether each network namespace has a value of its own.
+	perSpace func(name string) (bool, error)
+	launch   func(name, value string) (Launch, error)
+}
+
+var kinds = []kind{sysctlKind, envKind}
+
+// Kinds returns the names of all kinds.
+func Kinds() []string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.name
+	}
+	return names
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package knobs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A Change is what Restore did about a knob.
+type Change struct {
+	Knob     string // KIND:NAME
+	From, To string // what it was set to, and the original; the same when there was nothing to do
+	Note     string // why nothing was set: the knob is gone, the machine was restarted since
+}
+
+func (c Change) String() string {
+	switch {
+	case c.Note != "":
+		return c.Knob + ": " + c.Note
+	case c.From == c.To:
+		return c.Knob + "=" + c.To + " (as it was)"
+	}
+	return c.Knob + "=" + c.To + " (was left at " + c.From + ")"
+}
+
+// Restore puts back what a killed run had changed and removes its journal. No journal is no error; one that a process which lives holds is
+// ErrHeld. It may be killed itself, and called again.
+func Restore(path string) (changes []Change, err error) {
+	j, err := lockJournal(path, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, j.file.Close()) }()
+	text, err := j.read()
+	if err != nil {
+		return nil, err
+	}
+	h, entries, damage := decodeJournal(text)
+	if damage != nil && len(entries) == 0 {
+		return nil, j.fail(damage)
+	}
+	if changes, err = h.putBack(entries); err != nil {
+		return changes, j.fail(err)
+	}
+	if damage != nil {
+		return changes, fmt.Errorf("%w; what can be read was put back: set the rest by hand, then remove the file", j.fail(damage))
+	}
+	return changes, j.remove()
+}
+
+// RestoreLeft is for the start of a command: it restores what a killed run left, and says so in a line; "" when there was nothing, or
+// when a run is under way.
+func RestoreLeft(path string) (string, error) {
+	changes, err := Restore(path)
+	if errors.Is(err, ErrHeld) {
+		return "", nil
+	}
+	if len(changes) == 0 {
+		return "", err
+	}
+	texts := make([]string, len(changes))
+	for i, c := range changes {
+		texts[i] = c.String()
+	}
+	return "put back what a killed run had changed: " + strings.Join(texts, ", "), err
+}
+
+// putBack puts back the entries of a journal if they are of this boot and these namespaces.
+func (h header) putBack(entries []entry) ([]Change, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	now, err := newHeader()
+	if err != nil {
+		return nil, err
+	}
+	if h.Boot != now.Boot {
+		var changes []Change
+		for _, e := range entries {
+			changes = append(changes, Change{Knob: e.Kind + ":" + e.Name, Note: "the machine was restarted since, which put it back"})
+		}
+		return changes, nil
+	}
+	if h.Spaces != now.Spaces {
+		return nil, fmt.Errorf("it is of a run in other namespaces (%s; here: %s): restore there (nsenter), or remove the file if those are gone", h.Spaces, now.Spaces)
+	}
+	return putBack(entries)
+}
+
+// putBack puts back originals, the last first, twice: some values are bound to each other, and can only be set in another order.
+func putBack(entries []entry) (changes []Change, err error) {
+	done := make([]bool, len(entries))
+	for range 2 {
+		var errs []error
+		for i, e := range slices.Backward(entries) {
+			if done[i] {
+				continue
+			}
+			c, err := e.putBack()
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			done[i] = true
+			changes = append(changes, c)
+		}
+		if err = errors.Join(errs...); err == nil {
+			break
+		}
+	}
+	return changes, err
+}
+
+// putBack puts back one original.
+func (e entry) putBack() (Change, error) {
+	c := Change{Knob: e.Kind + ":" + e.Name, To: e.Original}
+	k, err := e.knob()
+	if err != nil {
+		return c, err
+	}
+	c.From, err = k.original()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.Note = "it is gone"
+		return c, nil
+	case err != nil:
+		return c, fmt.Errorf("%s: %w", k, plain(err))
+	case same(c.From, c.To):
+		c.From = c.To
+		return c, nil
+	case k.kind.restore != nil:
+		return c, k.kind.restore(k.Name, e.Original)
+	}
+	return c, k.set(machine, e.Original)
+}
+
+// original is what a journal writes down.
+func (k *Knob) original() (string, error) {
+	if k.kind.original != nil {
+		return k.kind.original(k.Name)
+	}
+	return k.kind.read(machine, k.Name)
+}
+
+// newHeader says what boot and which namespaces we are in.
+func newHeader() (header, error) {
+	boot, err := readSetting("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return header{}, err
+	}
+	var spaces []string
+	for _, name := range []string{"ipc", "net", "uts"} {
+		space, err := os.Readlink("/proc/thread-self/ns/" + name)
+		if err != nil {
+			return header{}, err
+		}
+		spaces = append(spaces, space)
+	}
+	return header{Journal: journalVersion, Boot: boot, Spaces: strings.Join(spaces, " "), PID: os.Getpid()}, nil
+}
