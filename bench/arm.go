@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // Names of the arms that are always there.
@@ -24,7 +26,15 @@ type Arm struct {
 	Spec   string            // as it was given
 	Params map[string]string // parameters of the scenario that differ
 	Env    []string          // of the workload
+	Knobs  []Setting         // that are set while it runs
 	beside besider           // nil: nothing
+}
+
+// A Setting is a knob with a value.
+type Setting struct {
+	Knob  *knobs.Knob
+	Value string
+	Keep  bool // the value is the present one: there is nothing to set
 }
 
 // besider starts what runs beside the workload. stop ends it and returns the CPU time that it took.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // workerEnv makes this test program a worker of fake kinds.
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 func testLauncher() Launcher {
-	return Launcher{Command: []string{os.Args[0]}, Env: []string{workerEnv + "=1"}, Grace: time.Second}
+	return Launcher{Command: []string{os.Args[0]}, Launch: knobs.Launch{Env: []string{workerEnv + "=1"}}, Grace: time.Second}
 }
 
 // fake does nothing, and says that it did as much as it was told to.
@@ -136,7 +137,7 @@ func workOnce(t *testing.T, kind string, values scenarios.Values) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.prepare(t.Context(), kind, values); err != nil {
+	if err := w.prepare(t.Context(), kind, values, nil); err != nil {
 		return err
 	}
 	o, err := w.run(t.Context(), 50*time.Millisecond)
@@ -214,7 +215,7 @@ func TestCancel(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			file := t.TempDir() + "/closed"
-			if err := w.prepare(ctx, "fake", scenarios.Values{"fault": fault, "file": file}); err != nil {
+			if err := w.prepare(ctx, "fake", scenarios.Values{"fault": fault, "file": file}, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.AfterFunc(50*time.Millisecond, cancel)

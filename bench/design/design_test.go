@@ -163,23 +163,11 @@ func TestFractionAliases(t *testing.T) {
 	}
 	var got []string
 	for _, term := range d.Terms[8:] {
-		text := letters(term.Changes)
-		for _, a := range term.Aliases {
-			text += "+" + letters(a)
-		}
-		got = append(got, text)
+		got = append(got, term.Chain())
 	}
 	if strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("chains\n%v, want\n%v", got, want)
 	}
-}
-
-func letters(changes []Change) string {
-	text := ""
-	for _, c := range changes {
-		text += Letter(c.Factor)
-	}
-	return text
 }
 
 func TestNewRefuses(t *testing.T) {

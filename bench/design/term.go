@@ -2,6 +2,8 @@
 
 package design
 
+import "math"
+
 // A Change is a level that is not the reference, of one factor.
 type Change struct {
 	Factor int // index
@@ -25,6 +27,35 @@ func (t *Term) contrast(logs []float64) float64 {
 		sum += w * logs[i]
 	}
 	return sum
+}
+
+// Means are the geometric means of the results at the reference and at the level of a main effect, the ratio of which is the effect.
+func (t *Term) Means(logs [][]float64) (reference, level float64) {
+	for _, block := range logs {
+		for i, w := range t.weights {
+			reference += min(0, w) * block[i]
+			level += max(0, w) * block[i]
+		}
+	}
+	n := float64(len(logs))
+	return math.Exp(-reference / n), math.Exp(level / n)
+}
+
+// Chain is an interaction of a fraction with its aliases, by the letters of the factors: "AB+CE".
+func (t *Term) Chain() string {
+	text := letters(t.Changes)
+	for _, a := range t.Aliases {
+		text += "+" + letters(a)
+	}
+	return text
+}
+
+func letters(changes []Change) string {
+	text := ""
+	for _, c := range changes {
+		text += Letter(c.Factor)
+	}
+	return text
 }
 
 // addTerms adds the terms of a design that has no aliases.
