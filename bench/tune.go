@@ -25,10 +25,9 @@ type Tuning struct {
 	// Phase is told what begins, before it does.
 	Phase func(string)
 
-	design  *design.Design
-	knobs   []*knobs.Knob
-	records []result.Record // of the settings of the design
-	result  result.Tuning
+	design *design.Design
+	knobs  []*knobs.Knob
+	result result.Tuning
 }
 
 // Parts of the budget and bounds of a tuning.
