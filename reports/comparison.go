@@ -38,8 +38,16 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 	return b.Flush()
 }
 
-// change writes a ratio as a change in percent.
-func change(ratio float64) string { return fmt.Sprintf("%+.2f%%", 100*(ratio-1)) }
+// change writes a ratio as a change in percent, and from the double on as a factor; the end of an interval may not be known yet.
+func change(ratio float64) string {
+	switch {
+	case ratio >= 1e6:
+		return "∞"
+	case ratio >= 2:
+		return "×" + threeDigits(ratio)
+	}
+	return fmt.Sprintf("%+.2f%%", 100*(ratio-1))
+}
 
 // verdict says in words what the interval says.
 func verdict(c result.Comparison) string {

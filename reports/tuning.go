@@ -23,12 +23,12 @@ func Tuning(w io.Writer, t *result.Tuning, opts ComparisonOptions) error {
 		writeRows(b, rows, opts)
 	}
 	writeLetters(b, t)
+	fmt.Fprintln(b)
 	for _, e := range t.Effects {
 		for _, warning := range e.Warnings {
-			fmt.Fprintf(b, "\n%s: %s", effectName(e), printable(warning))
+			fmt.Fprintf(b, "%s, %s: %s\n", effectName(e), effectValues(e), printable(warning))
 		}
 	}
-	fmt.Fprintln(b)
 	writeRecommendation(b, t)
 	return b.Flush()
 }
@@ -66,8 +66,7 @@ func interactions(t *result.Tuning) [][]string {
 	rows := [][]string{{"knobs", "values", "change", "95% interval", "p (Holm)", "verdict"}}
 	for _, e := range t.Effects {
 		if len(e.Knobs) == 2 {
-			values := knobValue(e.Values[0]) + " × " + knobValue(e.Values[1])
-			rows = append(rows, append([]string{effectName(e), values}, effectCells(e, t.More)...))
+			rows = append(rows, append([]string{effectName(e), effectValues(e)}, effectCells(e, t.More)...))
 		}
 	}
 	return rows
@@ -80,6 +79,14 @@ func effectName(e result.KnobEffect) string {
 		name += " (" + printable(e.Chain) + ")"
 	}
 	return name
+}
+
+func effectValues(e result.KnobEffect) string {
+	var values []string
+	for _, v := range e.Values {
+		values = append(values, knobValue(v))
+	}
+	return strings.Join(values, " × ")
 }
 
 func effectCells(e result.KnobEffect, more bool) []string {

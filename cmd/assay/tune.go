@@ -77,7 +77,7 @@ func (f *tuneFlags) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.knobs, "knob", nil, "what to tune, and the values to try: KIND:NAME=VALUE,VALUE... (may be given again)")
 	fl.StringArrayVar(&f.set, "set", nil, "a parameter of the scenario, or warmup, duration, primary, cpus: KEY=VALUE (may be given again)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of the order of settings and of resampling (default: drawn, and told)")
-	fl.StringVar(&f.precision, "precision", "1%", "half the width of the interval of a value's effect at which there are blocks enough")
+	fl.StringVar(&f.precision, "precision", "2%", "half the width of the interval of a value's effect at which there are blocks enough")
 	fl.DurationVar(&f.budget, "budget", 20*time.Minute, "the most time that it may take")
 	fl.IntVar(&f.maxBlocks, "max-blocks", 0, "the most blocks, and of the confirmation (default 1000)")
 	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-tune-SCENARIO-TIME.jsonl)")
