@@ -47,9 +47,9 @@ type Knob struct {
 // A KnobEffect is what one value of a knob changes against the present one, on the average of the others' values; or what values of two knobs
 // change together beyond the product of what each does.
 type KnobEffect struct {
-	Knobs   []string `json:"knobs"` // names: one, or two of an interaction
-	Values  []string `json:"values"`
-	Chain   string   `json:"chain,omitempty"` // the sum of interactions that it is a part of, such as AB+CE
+	Knobs  []string `json:"knobs"` // names: one, or two of an interaction
+	Values []string `json:"values"`
+	Chain  string   `json:"chain,omitempty"` // the sum of interactions that it is a part of, such as AB+CE
 
 	// Present and Value are the geometric means at the present value and at this one; both 0 for an interaction.
 	Present float64 `json:"present,omitempty"`
