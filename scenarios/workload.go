@@ -16,10 +16,12 @@ type Kind struct {
 	About  string  // what it does, in a sentence
 	Params []Param // in the order in which they are shown
 	Needs  []Need  // what has to be there
-	Spaces bool    // its workloads are [Spaced]
 	// New makes a workload; values have been checked against Params. It says what is wrong with them together, and touches nothing:
 	// a workload that was never prepared needs no Close.
 	New func(Values) (Workload, error)
+	// InSpace runs f on a thread in a network namespace that is like those of its workloads, which are [Spaced], and ends with f. It is nil
+	// for a kind that works in the namespace where it is.
+	InSpace func(f func() error) error
 }
 
 // Need is something that a kind can't do without.

@@ -7,6 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/scenarios/internal/thread"
 )
 
 // somaxconn is a sysctl that each network namespace has for itself.
@@ -15,7 +19,13 @@ const somaxconn = "sysctl:net.core.somaxconn"
 // inSpace runs a test in a network namespace of its own.
 func inSpace(t *testing.T, f func() error) {
 	t.Helper()
-	if err := inNewSpace(f); err != nil {
+	err := thread.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return f()
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -21,15 +21,16 @@ type kind struct {
 	check func(at place, name, value string) error
 	read  func(at place, name string) (string, error)
 	write func(at place, name, value string) error // nil when it applies to the workload alone
-	// original is what a journal writes down before the first change, and restore puts that back; without them they are read and write.
+	// original is what a journal writes down before the first change; nil: what is read.
 	original func(name string) (string, error)
-	restore  func(name, original string) error
+	// restore puts that back and says what it did; nil: it is written.
+	restore func(name, original string) (note string, err error)
 	// perSpace says whether each network namespace has a value of its own.
 	perSpace func(name string) (bool, error)
 	launch   func(name, value string) (Launch, error)
 }
 
-var kinds = []kind{sysctlKind, envKind}
+var kinds = []kind{affinityKind, cgroupKind, envKind, niceKind, qdiscKind, rpsKind, schedKind, sysctlKind, thpKind, xpsKind}
 
 // Kinds returns the names of all kinds.
 func Kinds() []string {

@@ -26,8 +26,9 @@ type Knob struct {
 	Name   string   // within the kind, in one way to write it
 	Values []string // those to try, in order, each once; in one way to write them where that is known without the machine
 
-	kind   *kind
-	inside bool // applies in the network namespaces that the workload makes
+	kind *kind
+	// inSpace runs a function in a network namespace like those that the workload makes, when the knob applies in there; otherwise it is nil.
+	inSpace func(f func() error) error
 }
 
 // Parse reads KIND:NAME=VALUE,VALUE…, such as sysctl:net.core.somaxconn=128,4096 or env:GOGC=50,100,200. When there is a ; among the
@@ -122,33 +123,41 @@ func (k *Knob) String() string { return k.Kind + ":" + k.Name }
 // For says for which kind of work the knob is, which decides where it applies, and checks that it is there, can be set, and allows its
 // values. Without it a knob is for any work on the machine itself.
 func (k *Knob) For(work *scenarios.Kind) error {
-	k.inside = false
-	if work.Spaces && k.kind.perSpace != nil {
-		inside, err := k.kind.perSpace(k.Name)
+	k.inSpace = nil
+	if work.InSpace != nil && k.kind.perSpace != nil {
+		inside := false
+		err := work.InSpace(func() (err error) {
+			inside, err = k.kind.perSpace(k.Name)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", k, err)
 		}
-		k.inside = inside
-	}
-	if k.kind.check == nil {
-		return nil
-	}
-	err := k.where(func(at place) error {
-		for _, value := range k.Values {
-			if err := k.kind.check(at, k.Name, value); err != nil {
-				return err
-			}
+		if inside {
+			k.inSpace = work.InSpace
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	if err := k.where(k.check); err != nil {
 		return fmt.Errorf("%s: %w", k, err)
 	}
 	return nil
 }
 
+// check looks at the knob and all its values in a place.
+func (k *Knob) check(at place) error {
+	if k.kind.check == nil {
+		return nil
+	}
+	for _, value := range k.Values {
+		if err := k.kind.check(at, k.Name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // OfWorkload says whether the knob applies to the workload alone: then [Knob.Start] is all that sets it, and no journal is needed.
-func (k *Knob) OfWorkload() bool { return k.inside || k.kind.write == nil }
+func (k *Knob) OfWorkload() bool { return k.inSpace != nil || k.kind.write == nil }
 
 // Start says how to start a workload with a value. It is needed for all knobs: those that a [Journal] has set may need it too (a control
 // group), others have nothing to add.
@@ -158,7 +167,7 @@ func (k *Knob) Start(value string) (Launch, error) {
 		return Launch{}, fmt.Errorf("%s: %w", k, err)
 	}
 	switch {
-	case k.inside:
+	case k.inSpace != nil:
 		return Launch{Inside: []string{k.String() + "=" + value}}, nil
 	case k.kind.launch == nil:
 		return Launch{}, nil
@@ -182,10 +191,10 @@ func (k *Knob) Read() (value string, err error) {
 	return value, nil
 }
 
-// where runs f where the knob applies; a new namespace stands for those that a workload makes.
+// where runs f where the knob applies.
 func (k *Knob) where(f func(place) error) error {
-	if k.inside {
-		return inNewSpace(func() error { return f(space) })
+	if k.inSpace != nil {
+		return k.inSpace(func() error { return f(space) })
 	}
 	return f(machine)
 }

@@ -3,8 +3,13 @@
 package knobs
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +44,13 @@ func (l *Launch) Add(other Launch) {
 // with its goroutine.
 func (l *Launch) Start(cmd *exec.Cmd) error {
 	cmd.Env = append(cmd.Environ(), l.Env...)
+	for _, folder := range l.Cgroups { // before the CPUs, which a group sets too
+		group, err := joinGroup(cmd, folder)
+		if err != nil {
+			return fmt.Errorf("control group %s: %w", folder, plain(err))
+		}
+		defer group.Close()
+	}
 	if len(l.CPUs) > 0 {
 		var set unix.CPUSet
 		for _, cpu := range l.CPUs {
@@ -48,5 +60,53 @@ func (l *Launch) Start(cmd *exec.Cmd) error {
 			return fmt.Errorf("CPUs %v: %w", l.CPUs, err)
 		}
 	}
+	if err := l.schedule(); err != nil {
+		return err
+	}
 	return cmd.Start()
+}
+
+// joinGroup puts the thread into a group of version 1, or has the command begin in one of version 2, whose folder is to be kept open until then.
+func joinGroup(cmd *exec.Cmd, folder string) (*os.File, error) {
+	f, err := os.OpenFile(folder, unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = tree(folder).write("tasks", strconv.Itoa(unix.Gettid()))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+		if cmd.SysProcAttr == nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{}
+		}
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// schedule sets the policy and the nice value of the thread.
+func (l *Launch) schedule() error {
+	if l.Policy == "" && l.Nice == nil {
+		return nil
+	}
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return fmt.Errorf("scheduling: %w", err)
+	}
+	if l.Policy != "" {
+		policy, err := parsePolicy(l.Policy)
+		if err != nil {
+			return fmt.Errorf("scheduling policy %s: %w", l.Policy, err)
+		}
+		attr.Policy, attr.Priority = policy.Policy, policy.Priority
+	}
+	if l.Nice != nil {
+		attr.Nice = int32(*l.Nice)
+	}
+	if err := unix.SchedSetAttr(0, attr, 0); err != nil {
+		return fmt.Errorf("scheduling as %s, nice %d: %w", policyText(attr), attr.Nice, err)
+	}
+	return nil
 }

@@ -126,7 +126,13 @@ func (e entry) putBack() (Change, error) {
 	if err != nil {
 		return c, err
 	}
-	c.From, err = k.original()
+	if k.kind.restore != nil {
+		if c.Note, err = k.kind.restore(k.Name, e.Original); err != nil {
+			return c, fmt.Errorf("%s: %w", k, err)
+		}
+		return c, nil
+	}
+	c.From, err = k.kind.read(machine, k.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		c.Note = "it is gone"
@@ -136,8 +142,6 @@ func (e entry) putBack() (Change, error) {
 	case same(c.From, c.To):
 		c.From = c.To
 		return c, nil
-	case k.kind.restore != nil:
-		return c, k.kind.restore(k.Name, e.Original)
 	}
 	return c, k.set(machine, e.Original)
 }
@@ -152,7 +156,7 @@ func (k *Knob) original() (string, error) {
 
 // newHeader says what boot and which namespaces we are in.
 func newHeader() (header, error) {
-	boot, err := readSetting("/proc/sys/kernel/random/boot_id")
+	boot, err := procSys.read("kernel/random/boot_id")
 	if err != nil {
 		return header{}, err
 	}

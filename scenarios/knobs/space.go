@@ -2,13 +2,7 @@
 
 package knobs
 
-import (
-	"fmt"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/assaylab/assay/scenarios/internal/thread"
-)
+import "fmt"
 
 // SetInside sets knobs, each KIND:NAME=VALUE, in the network namespace of the calling thread. Nothing is written down: it is for a
 // namespace that ends with the work.
@@ -26,14 +20,4 @@ func SetInside(settings []string) error {
 		}
 	}
 	return nil
-}
-
-// inNewSpace runs f on a thread in a network namespace that ends with it.
-func inNewSpace(f func() error) error {
-	return thread.Do(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("make a network namespace: %w", err)
-		}
-		return f()
-	})
 }

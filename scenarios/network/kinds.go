@@ -3,6 +3,7 @@
 package network
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/assaylab/assay/scenarios"
@@ -30,9 +31,18 @@ const (
 // kind makes a kind of work that needs a lab, with the parameters that all have and its own.
 func kind(name, about string, run runner, own ...scenarios.Param) scenarios.Kind {
 	return scenarios.Kind{
-		Name: name, About: about, Params: slices.Concat(common, own), Needs: []scenarios.Need{scenarios.NeedRoot}, Spaces: true,
+		Name: name, About: about, Params: slices.Concat(common, own), Needs: []scenarios.Need{scenarios.NeedRoot}, InSpace: inLab,
 		New: func(v scenarios.Values) (scenarios.Workload, error) { return newWorkload(v, run) },
 	}
+}
+
+// inLab runs f in a lab of its own.
+func inLab(f func() error) error {
+	l, err := lab.New(lab.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Sender.Do(f), l.Close())
 }
 
 var common = []scenarios.Param{

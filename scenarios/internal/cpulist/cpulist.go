@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cpulist reads and writes sets of CPUs as the kernel's files do, "0-3,7" (bitmap_parselist).
+// Package cpulist reads and writes sets of CPUs as the kernel's files do, "0-3,7" (bitmap_parselist), and their masks (bitmap_parse).
 package cpulist
 
 import (
@@ -55,4 +55,43 @@ func Format(cpus []int) string {
 		parts = append(parts, part)
 	}
 	return strings.Join(parts, ",")
+}
+
+// bitsPerWord is how many CPUs a number of a mask has.
+const bitsPerWord = 32
+
+// ParseMask returns the CPUs of a mask in hexadecimal digits, 32 bits a number, the highest first: "1,00000003" is 0-1,32.
+func ParseMask(text string) ([]int, error) {
+	var set []int
+	words := strings.Split(text, ",")
+	slices.Reverse(words)
+	for i, word := range words {
+		bits, err := strconv.ParseUint(word, 16, bitsPerWord)
+		if err != nil || i > Max/bitsPerWord {
+			return nil, fmt.Errorf("%.60q is no mask of CPUs, such as ff,00000000", text)
+		}
+		for bit := range bitsPerWord {
+			if bits>>bit&1 != 0 {
+				set = append(set, i*bitsPerWord+bit)
+			}
+		}
+	}
+	return set, nil
+}
+
+// FormatMask writes CPUs, which ascend, as ParseMask reads them.
+func FormatMask(cpus []int) string {
+	if len(cpus) == 0 {
+		return "0"
+	}
+	words := make([]uint32, cpus[len(cpus)-1]/bitsPerWord+1)
+	for _, cpu := range cpus {
+		words[cpu/bitsPerWord] |= 1 << (cpu % bitsPerWord)
+	}
+	slices.Reverse(words)
+	text := strconv.FormatUint(uint64(words[0]), 16)
+	for _, word := range words[1:] {
+		text += fmt.Sprintf(",%08x", word)
+	}
+	return text
 }
