@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -152,18 +153,29 @@ func (j *Journal) Set(k *Knob, value string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", k, err)
 	}
-	if err := j.note(k); err != nil {
+	if err := j.noteAll(k); err != nil {
 		return err
 	}
 	return k.set(machine, value)
 }
 
+// noteAll writes down the original of a knob, and of those that change with it.
+func (j *Journal) noteAll(k *Knob) error {
+	name := k.partner()
+	if name == "" {
+		return j.note(k)
+	}
+	partner, err := newKnob(k.Kind, name)
+	if err == nil {
+		err = j.note(partner)
+	}
+	return cmp.Or(err, j.note(k))
+}
+
 // note writes down the original of a knob, once.
 func (j *Journal) note(k *Knob) error {
-	for _, e := range j.entries {
-		if e.Kind == k.Kind && e.Name == k.Name {
-			return nil
-		}
+	if slices.ContainsFunc(j.entries, func(e entry) bool { return e.Kind == k.Kind && e.Name == k.Name }) {
+		return nil
 	}
 	if len(j.entries) == maxEntries {
 		return j.fail(fmt.Errorf("it has %d knobs already", maxEntries))
@@ -180,6 +192,25 @@ func (j *Journal) note(k *Knob) error {
 		return fmt.Errorf("%w: %s was not changed", j.fail(err), k)
 	}
 	j.entries = append(j.entries, e)
+	return k.tryOriginal(original)
+}
+
+// partner names the knob of the same kind that changes with this one; "" for none.
+func (k *Knob) partner() string {
+	if k.kind.partner == nil {
+		return ""
+	}
+	return k.kind.partner(k.Name)
+}
+
+// tryOriginal makes sure that a knob takes what it has been set to: some show a value that they don't take.
+func (k *Knob) tryOriginal(original string) error {
+	if k.kind.restore != nil || k.partner() != "" {
+		return nil
+	}
+	if err := k.set(machine, original); err != nil {
+		return fmt.Errorf("%w: it could not be put back, so it is left alone", err)
+	}
 	return nil
 }
 

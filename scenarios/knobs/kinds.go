@@ -25,6 +25,8 @@ type kind struct {
 	original func(name string) (string, error)
 	// restore puts that back and says what it did; nil: it is written.
 	restore func(name, original string) (note string, err error)
+	// partner names another that changes with it, so that both have to be put back; "" for none.
+	partner func(name string) string
 	// perSpace says whether each network namespace has a value of its own.
 	perSpace func(name string) (bool, error)
 	launch   func(name, value string) (Launch, error)

@@ -137,20 +137,21 @@ func (k *Knob) For(work *scenarios.Kind) error {
 			k.inSpace = work.InSpace
 		}
 	}
-	if err := k.where(k.check); err != nil {
-		return fmt.Errorf("%s: %w", k, err)
-	}
-	return nil
+	return k.where(k.check)
 }
 
-// check looks at the knob and all its values in a place.
+// check tries the knob with all its values in a place. What ends with the place can be set there; on the machine nothing is.
 func (k *Knob) check(at place) error {
-	if k.kind.check == nil {
-		return nil
-	}
 	for _, value := range k.Values {
-		if err := k.kind.check(at, k.Name, value); err != nil {
-			return err
+		if k.kind.check != nil {
+			if err := k.kind.check(at, k.Name, value); err != nil {
+				return fmt.Errorf("%s: %w", k, err)
+			}
+		}
+		if at == space {
+			if err := k.set(at, value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -95,33 +95,35 @@ func (h header) putBack(entries []entry) ([]Change, error) {
 	return putBack(entries)
 }
 
-// putBack puts back originals, the last first, twice: some values are bound to each other, and can only be set in another order.
-func putBack(entries []entry) (changes []Change, err error) {
-	done := make([]bool, len(entries))
-	for range 2 {
+// maxPasses is how often the originals are gone through: some values change or bound others, so that not any order will do.
+const maxPasses = 4
+
+// putBack puts back originals, the last first, until all are found as they were.
+func putBack(entries []entry) ([]Change, error) {
+	changes := make([]Change, len(entries))
+	for pass := range maxPasses {
+		changed := false
 		var errs []error
 		for i, e := range slices.Backward(entries) {
-			if done[i] {
-				continue
-			}
 			c, err := e.putBack()
 			if err != nil {
 				errs = append(errs, err)
-				continue
 			}
-			done[i] = true
-			changes = append(changes, c)
+			if pass == 0 {
+				changes[len(entries)-1-i] = c
+			}
+			changed = changed || c.From != c.To
 		}
-		if err = errors.Join(errs...); err == nil {
-			break
+		if err := errors.Join(errs...); !changed || pass == maxPasses-1 {
+			return changes, err
 		}
 	}
-	return changes, err
+	return changes, nil
 }
 
-// putBack puts back one original.
+// putBack puts back one original, if it isn't there.
 func (e entry) putBack() (Change, error) {
-	c := Change{Knob: e.Kind + ":" + e.Name, To: e.Original}
+	c := Change{Knob: e.Kind + ":" + e.Name}
 	k, err := e.knob()
 	if err != nil {
 		return c, err
@@ -132,17 +134,18 @@ func (e entry) putBack() (Change, error) {
 		}
 		return c, nil
 	}
-	c.From, err = k.kind.read(machine, k.Name)
+	now, err := k.kind.read(machine, k.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		c.Note = "it is gone"
 		return c, nil
 	case err != nil:
 		return c, fmt.Errorf("%s: %w", k, plain(err))
-	case same(c.From, c.To):
-		c.From = c.To
+	case same(now, e.Original):
+		c.From, c.To = e.Original, e.Original
 		return c, nil
 	}
+	c.From, c.To = now, e.Original
 	return c, k.set(machine, e.Original)
 }
 

@@ -21,7 +21,8 @@ var sysctlKind = kind{
 	checkValue: func(_, value string) (string, error) { return value, nil },
 	check:      checkSysctl,
 	read:       func(_ place, name string) (string, error) { return procSys.read(swapSeparators(name)) },
-	write:      func(_ place, name, value string) error { return procSys.write(swapSeparators(name), value) },
+	write:      func(_ place, name, value string) error { return writeSysctl(name, value) },
+	partner:    sysctlPartner,
 	perSpace:   sysctlPerSpace,
 }
 
@@ -76,11 +77,21 @@ func checkSysctl(_ place, name, value string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("this kernel has no such sysctl (or its module is not loaded): sysctl -a lists all")
 	}
-	if err == nil && name == "net.ipv4.tcp_congestion_control" {
+	if err == nil && name == congestionControl {
 		return checkCongestion(value)
 	}
 	return err
 }
+
+func writeSysctl(name, value string) error {
+	err := procSys.write(swapSeparators(name), value)
+	if name == congestionControl && errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w: network namespaces may have those in net.ipv4.tcp_allowed_congestion_control alone, so add it there", plain(err))
+	}
+	return err
+}
+
+const congestionControl = "net.ipv4.tcp_congestion_control"
 
 // checkCongestion looks for a TCP congestion control among those that are loaded.
 func checkCongestion(name string) error {
@@ -92,6 +103,31 @@ func checkCongestion(name string) error {
 		return fmt.Errorf("%s is not among the TCP congestion controls here (%s): modprobe tcp_%s loads it, if the kernel has it", name, available, name)
 	}
 	return nil
+}
+
+// partners are sysctls that are two ways to say one thing: setting either sets the other, or makes it 0.
+var partners = [][2]string{
+	{"vm.dirty_bytes", "vm.dirty_ratio"},
+	{"vm.dirty_background_bytes", "vm.dirty_background_ratio"},
+	{"vm.overcommit_kbytes", "vm.overcommit_ratio"},
+}
+
+func sysctlPartner(name string) string {
+	for _, pair := range partners {
+		switch name {
+		case pair[0]:
+			return pair[1]
+		case pair[1]:
+			return pair[0]
+		}
+	}
+	if strings.HasSuffix(name, ".unres_qlen") { // of a device, in net.ipv4.neigh or net.ipv6.neigh
+		return name + "_bytes"
+	}
+	if other, ok := strings.CutSuffix(name, ".unres_qlen_bytes"); ok {
+		return other + ".unres_qlen"
+	}
+	return ""
 }
 
 // sysctlPerSpace tries whether the network namespace of the thread lets us set it: the kernel hides what is of the whole machine in others
