@@ -56,6 +56,8 @@ Kinds of knobs: ` + strings.Join(knobs.Kinds(), ", ") + `.`,
   sudo assay tune tcp-rr --knob sysctl:net.core.busy_read=0,50 --dry-run
   sudo assay tune --restore`,
 		Args: cobra.MaximumNArgs(1),
+		// What a killed run left is put back when the journal is opened, or by --restore, which says what it did.
+		PersistentPreRun: func(*cobra.Command, []string) {},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.restore && len(args) == 0:
@@ -197,13 +199,8 @@ func (f *tuneFlags) scenario(name string) (*scenarios.Scenario, error) {
 // openJournal puts back what a killed run left, and opens the journal for ours.
 func (f *tuneFlags) openJournal(t *bench.Tuning, errOut io.Writer) error {
 	path := knobs.DefaultJournal()
-	said, err := knobs.RestoreLeft(path)
-	if said != "" {
-		fmt.Fprintln(errOut, said)
-	}
-	if err != nil {
-		return err
-	}
+	restoreLeft(path, errOut)
+	var err error
 	t.Experiment.Journal, err = knobs.OpenJournal(path)
 	return err
 }

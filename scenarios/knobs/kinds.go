@@ -27,8 +27,8 @@ type kind struct {
 	restore func(name, original string) (note string, err error)
 	// partner names another that changes with it, so that both have to be put back; "" for none.
 	partner func(name string) string
-	// perSpace says whether each network namespace has a value of its own.
-	perSpace func(name string) (bool, error)
+	// perSpace says whether each network namespace has a value of its own, and may have all of some values.
+	perSpace func(name string, values []string) (bool, error)
 	launch   func(name, value string) (Launch, error)
 }
 

@@ -127,7 +127,7 @@ func (k *Knob) For(work *scenarios.Kind) error {
 	if work.InSpace != nil && k.kind.perSpace != nil {
 		inside := false
 		err := work.InSpace(func() (err error) {
-			inside, err = k.kind.perSpace(k.Name)
+			inside, err = k.kind.perSpace(k.Name, k.Values)
 			return err
 		})
 		if err != nil {

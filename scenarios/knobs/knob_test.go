@@ -110,3 +110,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestCongestionPerSpace: what isn't allowed in network namespaces is set on the machine, from which they inherit it. Reno always is allowed.
+func TestCongestionPerSpace(t *testing.T) {
+	for value, want := range map[string]bool{"reno": true, "no_such": false} {
+		inSpace(t, func() error {
+			if got, err := sysctlPerSpace(congestionControl, []string{"reno", value}); err != nil || got != want {
+				t.Errorf("%s: inside %t, %v; want %t", value, got, err, want)
+			}
+			return nil
+		})
+	}
+}

@@ -35,7 +35,7 @@ var qdiscKind = kind{
 	read:     func(_ place, name string) (string, error) { return readQdisc(name) },
 	write:    func(_ place, name, value string) error { return writeQdisc(name, value) },
 	original: readDefaultQdisc,
-	perSpace: func(string) (bool, error) { return true, nil },
+	perSpace: func(string, []string) (bool, error) { return true, nil },
 }
 
 const defaultQdisc = "default"

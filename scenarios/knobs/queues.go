@@ -52,7 +52,7 @@ func queueKind(name, prefix, file string) kind {
 		},
 		read:     func(at place, name string) (string, error) { return readQueues(at, name, prefix, file) },
 		write:    func(at place, name, value string) error { return writeQueues(at, name, prefix, file, value) },
-		perSpace: func(string) (bool, error) { return true, nil },
+		perSpace: func(string, []string) (bool, error) { return true, nil },
 	}
 }
 

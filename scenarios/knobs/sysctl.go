@@ -131,10 +131,21 @@ func sysctlPartner(name string) string {
 }
 
 // sysctlPerSpace tries whether the network namespace of the thread lets us set it: the kernel hides what is of the whole machine in others
-// than the first, or makes it read-only.
-func sysctlPerSpace(name string) (bool, error) {
+// than the first, or makes it read-only. A congestion control that is not among the allowed ones can be set in the first alone, and namespaces that
+// are made later begin with that.
+func sysctlPerSpace(name string, values []string) (bool, error) {
 	if !strings.HasPrefix(name, "net.") {
 		return false, nil
+	}
+	if name == congestionControl {
+		allowed, err := procSys.read("net/ipv4/tcp_allowed_congestion_control")
+		if err != nil {
+			return false, err
+		}
+		forbidden := func(value string) bool { return !slices.Contains(strings.Fields(allowed), value) }
+		if slices.ContainsFunc(values, forbidden) {
+			return false, nil
+		}
 	}
 	f, err := procSys.open(swapSeparators(name), unix.O_WRONLY)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
