@@ -50,6 +50,10 @@ var common = []scenarios.Param{
 	{Name: "connections", Type: scenarios.Int, Default: "1", Min: 1, Max: 256, About: "connections, or UDP sockets, used at once"},
 	{Name: "rate_limit", Type: scenarios.Text, Default: "0", About: "most bits per second that leave the sender, such as 100mbit; 0 for no limit"},
 	{Name: "loss", Type: scenarios.Float, Default: "0", Min: 0, Max: 0.5, About: "probability that a packet to the receiver is lost"},
+	{
+		Name: "delay", Type: scenarios.Duration, Default: "0s", Min: 0, Max: 10,
+		About: "time that each packet is on the way, so half of what a round trip takes more",
+	},
 }
 
 var (

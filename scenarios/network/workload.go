@@ -40,7 +40,7 @@ func newWorkload(v scenarios.Values, run runner) (*workload, error) {
 	}
 	w := &workload{
 		ipv6: v.Text("family") == "ipv6", size: v.Size("size"), connections: v.Int("connections"), congestion: v.Text("congestion"),
-		options: lab.Options{Rate: limit, Loss: v.Float("loss")}, run: run,
+		options: lab.Options{Rate: limit, Loss: v.Float("loss"), Delay: v.Duration("delay")}, run: run,
 	}
 	if _, ok := v["rate"]; ok {
 		w.rate = v.Int("rate")
@@ -122,8 +122,14 @@ func (w *workload) figures() (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+	overrun, err := w.lab.Overrun()
+	if err != nil {
+		return nil, err
+	}
 	retransmits, err := retransmits(w.lab.Sender)
-	return map[string]float64{"retransmits_count": retransmits, "dropped_count": float64(counts.Dropped)}, err
+	return map[string]float64{
+		"retransmits_count": retransmits, "dropped_count": float64(counts.Dropped), "overrun_count": float64(overrun),
+	}, err
 }
 
 // retransmits reads TcpRetransSegs of a namespace, which counts those of IPv6 too.
