@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // Names of the arms that are always there.
@@ -20,7 +22,15 @@ type Arm struct {
 	Spec   string            // as it was given
 	Params map[string]string // parameters of the scenario that differ
 	Env    []string          // of the workload
+	Knobs  []Setting         // that are set while it runs
 	beside besider           // nil: nothing
+}
+
+// A Setting is a knob with a value.
+type Setting struct {
+	Knob  *knobs.Knob
+	Value string
+	Keep  bool // the value is the present one: there is nothing to set
 }
 
 var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)

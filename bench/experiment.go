@@ -12,19 +12,26 @@ import (
 	"time"
 
 	"github.com/assaylab/assay/bench/result"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // An Experiment compares arms on a subject. The zero values of its numbers mean the defaults.
 type Experiment struct {
 	Subject  Subject
-	Arms     []Arm // beside the baseline and A/A, which are always there
+	Arms     []Arm // beside the baseline and A/A
+	OnlyArms bool  // without those two; then Width has to be there, and Collect is what can run
 	Launcher Launcher
+	Journal  *knobs.Journal // of what arms set on the machine; nil if none does
 
 	Seed      uint64        // of the order of arms and of resampling
 	Precision float64       // half the width of the interval, as a ratio, at which there are blocks enough; 0: 0.01
 	Budget    time.Duration // the most time that it may take; 0: 10 minutes
 	MinBlocks int           // before the interval is looked at; 0: 6
 	MaxBlocks int           // 0: 1000
+	// FirstBlock is the number of the first block, for an experiment whose records follow those of another.
+	FirstBlock int
+	// Width is half the width of the widest interval, as a ratio less 1; nil: that of the arms against the baseline.
+	Width func([]result.Record) float64
 
 	// Begin is told of the machine, before the first block of an experiment that was not resumed.
 	Begin func(result.Environment) error
@@ -104,7 +111,7 @@ func (x *Experiment) Resume(environment result.Environment, records []result.Rec
 	arms := x.names()
 	whole = len(records) / len(arms) * len(arms)
 	for i, r := range records[:whole] {
-		if r.Scenario != x.Subject.Name || r.Seed != x.Seed || r.Block != i/len(arms) || !slices.Contains(arms, r.Arm) {
+		if r.Scenario != x.Subject.Name || r.Seed != x.Seed || r.Block != x.FirstBlock+i/len(arms) || !slices.Contains(arms, r.Arm) {
 			return 0, fmt.Errorf("record %d is of another experiment (scenario %s, arm %s, block %d, seed %d)", i+1, r.Scenario, r.Arm, r.Block, r.Seed)
 		}
 	}
@@ -113,6 +120,9 @@ func (x *Experiment) Resume(environment result.Environment, records []result.Rec
 }
 
 func (x *Experiment) all() []Arm {
+	if x.OnlyArms {
+		return x.Arms
+	}
 	return append([]Arm{{Name: Baseline, Spec: "nothing"}, {Name: SameAgain, Spec: "nothing"}}, x.Arms...)
 }
 
@@ -126,6 +136,16 @@ func (x *Experiment) names() []string {
 
 // Run runs blocks until the interval of each arm is narrow enough, the budget is spent or ctx is done. All three are good ends.
 func (x *Experiment) Run(ctx context.Context) (*Outcome, error) {
+	o, err := x.Collect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.Comparisons, err = Compare(x.records, x.Subject.Primary, x.Seed)
+	return o, err
+}
+
+// Collect is Run without comparisons.
+func (x *Experiment) Collect(ctx context.Context) (*Outcome, error) {
 	x.defaults()
 	if x.environment.ID == "" {
 		var err error
@@ -142,9 +162,7 @@ func (x *Experiment) Run(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Outcome{Environment: x.environment, Records: x.records, Blocks: x.blocks, End: end}
-	o.Comparisons, err = Compare(x.records, x.Subject.Primary, x.Seed)
-	return o, err
+	return &Outcome{Environment: x.environment, Records: x.records, Blocks: x.blocks, End: end}, nil
 }
 
 func (x *Experiment) blocksUntilEnd(ctx context.Context) (End, error) {
@@ -170,11 +188,12 @@ func (x *Experiment) blocksUntilEnd(ctx context.Context) (End, error) {
 func (x *Experiment) block(ctx context.Context) error {
 	begin := time.Now()
 	arms := x.all()
-	rng := rand.New(rand.NewPCG(x.Seed, uint64(x.blocks)))
+	number := x.FirstBlock + x.blocks
+	rng := rand.New(rand.NewPCG(x.Seed, uint64(number)))
 	var records []result.Record
 	failed := ""
 	for order, i := range rng.Perm(len(arms)) {
-		r := x.trial(ctx, arms[i], x.blocks, order)
+		r := x.trial(ctx, arms[i], number, order)
 		if ctx.Err() != nil {
 			return nil // a block that is not whole tells nothing
 		}

@@ -5,6 +5,7 @@ package bench
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -116,7 +117,7 @@ func pair(records []result.Record, arm, metric string) paired {
 		values[r.Block] = v
 	}
 	var p paired
-	for block := range len(values) {
+	for _, block := range slices.Sorted(maps.Keys(values)) {
 		v := values[block]
 		if v[0] == nil || v[1] == nil {
 			continue
@@ -136,6 +137,9 @@ func pair(records []result.Record, arm, metric string) paired {
 
 // widest is half the width of the widest interval of the primary metric, as a ratio less 1; infinite before all can be told.
 func (x *Experiment) widest() float64 {
+	if x.Width != nil {
+		return x.Width(x.records)
+	}
 	widest := 0.0
 	for _, arm := range armsOf(x.records) {
 		p := pair(x.records, arm, x.Subject.Primary)

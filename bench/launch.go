@@ -21,13 +21,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // Launcher is the command that serves as a worker: a program whose arguments make it call [Serve] on its stdin and stdout.
 type Launcher struct {
-	Command []string
-	Env     []string // beside our own
-	CPUs    []int    // where the worker may run; none: anywhere
+	Command      []string
+	knobs.Launch // how the worker is started; what is Inside is set when the work has made its namespaces
 	// Grace is how long a worker may take to end; one that takes twice as long more than four times what it was asked for hangs, and is
 	// killed, with all that it started. 0: 10 s.
 	Grace time.Duration
@@ -48,7 +48,6 @@ const defaultGrace = 10 * time.Second
 // start starts a worker. It is killed when we end, however we end.
 func (l *Launcher) start() (*worker, error) {
 	w := &worker{grace: cmp.Or(l.Grace, defaultGrace), cmd: exec.Command(l.Command[0], l.Command[1:]...)}
-	w.cmd.Env = append(w.cmd.Environ(), l.Env...)
 	w.cmd.Stderr = &w.errOut
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var err error
@@ -63,9 +62,9 @@ func (l *Launcher) start() (*worker, error) {
 	started := make(chan error, 1)
 	ended := make(chan struct{})
 	go func() {
-		// The thread that starts a process is the one whose end kills it, and whose CPUs it inherits.
+		// The thread that starts a process is the one whose end kills it, and whose CPUs and the like it inherits.
 		runtime.LockOSThread()
-		err := startOn(w.cmd, l.CPUs)
+		err := l.Start(w.cmd)
 		started <- err
 		if err == nil {
 			<-ended
@@ -94,20 +93,6 @@ func (w *worker) onEnd(ended chan struct{}) {
 		close(ended)
 		unix.Close(pidfd) //nolint:errcheck // it was only polled
 	}()
-}
-
-func startOn(cmd *exec.Cmd, cpus []int) error {
-	if len(cpus) == 0 {
-		return cmd.Start()
-	}
-	var set unix.CPUSet
-	for _, cpu := range cpus {
-		set.Set(cpu)
-	}
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("CPUs %v: %w", cpus, err)
-	}
-	return cmd.Start()
 }
 
 // ask sends a request and waits for its answer, at most for a time.
@@ -211,8 +196,8 @@ func (w *worker) close() error {
 }
 
 // prepare asks a new worker to get ready.
-func (w *worker) prepare(ctx context.Context, kind string, values scenarios.Values) error {
-	_, err := w.ask(ctx, request{Kind: kind, Values: values}, 6*w.grace)
+func (w *worker) prepare(ctx context.Context, kind string, values scenarios.Values, inside []string) error {
+	_, err := w.ask(ctx, request{Kind: kind, Values: values, Inside: inside}, 6*w.grace)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/assaylab/assay/bench/result"
 	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // A Subject is what is measured: a scenario with all its parameters.
@@ -34,6 +35,12 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 		Metrics: map[string]result.Metric{},
 	}
 	maps.Copy(r.Params, a.Params)
+	for _, s := range a.Knobs {
+		if r.Knobs == nil {
+			r.Knobs = map[string]string{}
+		}
+		r.Knobs[s.Knob.String()] = s.Value
+	}
 	if err := x.measure(ctx, a, &r); err != nil {
 		r.Failed = strings.ReplaceAll(err.Error(), "\n", "; ")
 		r.Metrics = map[string]result.Metric{}
@@ -41,17 +48,22 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 	return r
 }
 
-// measure starts the workload, what runs beside it, warms up, and fills r.
+// measure sets knobs, starts the workload, what runs beside it, warms up, and fills r. It takes all of it back.
 func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err error) {
 	launcher := x.Launcher
-	launcher.CPUs = x.Subject.Isolation.CPUs
-	launcher.Env = append(append([]string{}, launcher.Env...), a.Env...)
+	launcher.Add(knobs.Launch{CPUs: x.Subject.Isolation.CPUs, Env: a.Env})
+	if x.Journal != nil {
+		defer func() { err = errors.Join(err, x.Journal.Restore()) }()
+	}
+	if err := x.set(a.Knobs, &launcher.Launch); err != nil {
+		return err
+	}
 	w, err := launcher.start()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.prepare(ctx, r.Kind, r.Params); err != nil {
+	if err := w.prepare(ctx, r.Kind, r.Params, launcher.Inside); err != nil {
 		return err
 	}
 	if a.beside == nil {
@@ -67,6 +79,26 @@ func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err 
 		addSpent(r, used)
 	}
 	return errors.Join(err, stopErr)
+}
+
+// set sets knobs, on the machine or in how the workload is started.
+func (x *Experiment) set(settings []Setting, launch *knobs.Launch) error {
+	for _, s := range settings {
+		if s.Keep {
+			continue
+		}
+		if !s.Knob.OfWorkload() {
+			if err := x.Journal.Set(s.Knob, s.Value); err != nil {
+				return err
+			}
+		}
+		start, err := s.Knob.Start(s.Value)
+		if err != nil {
+			return err
+		}
+		launch.Add(start)
+	}
+	return nil
 }
 
 // warmAndRun warms up, and runs between two looks at the counters.

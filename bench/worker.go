@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/assaylab/assay/bench/result"
 	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // request is what the owner of a worker asks of it, a JSON line each: first to prepare, then to run, any number of times. The end of
@@ -22,6 +24,7 @@ import (
 type request struct {
 	Kind   string           `json:"kind,omitempty"`
 	Values scenarios.Values `json:"values,omitempty"`
+	Inside []string         `json:"inside,omitempty"` // knobs to set in the namespaces that the work makes
 	RunNS  int64            `json:"run_ns,omitempty"`
 }
 
@@ -100,10 +103,23 @@ func prepare(ctx context.Context, q request, find func(kind string) (*scenarios.
 	if err != nil {
 		return nil, err
 	}
-	if err := work.Prepare(ctx); err != nil {
+	err = work.Prepare(ctx)
+	if err == nil && len(q.Inside) > 0 {
+		err = setInside(work, q.Inside)
+	}
+	if err != nil {
 		return nil, errors.Join(err, work.Close())
 	}
 	return work, nil
+}
+
+// setInside sets knobs in the namespaces of a workload.
+func setInside(work scenarios.Workload, settings []string) error {
+	spaced, ok := work.(scenarios.Spaced)
+	if !ok {
+		return fmt.Errorf("%s: the work has no namespaces of its own", strings.Join(settings, " "))
+	}
+	return spaced.Inside(func() error { return knobs.SetInside(settings) })
 }
 
 // runOnce runs a workload once.

@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // workerEnv makes this test program a worker of fake kinds.
@@ -33,8 +35,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// What moreOps looks at; the sysctl is how often, in seconds, the kernel sums up counters: changing it does no harm.
+const (
+	fakeEnv    = "ASSAY_BENCH_TEST_MORE"
+	fakeSysctl = "/proc/sys/vm/stat_interval"
+)
+
 func testLauncher() Launcher {
-	return Launcher{Command: []string{os.Args[0]}, Env: []string{workerEnv + "=1"}, Grace: time.Second}
+	return Launcher{Command: []string{os.Args[0]}, Launch: knobs.Launch{Env: []string{workerEnv + "=1"}}, Grace: time.Second}
 }
 
 // fake does nothing, and says that it did as much as it was told to.
@@ -83,7 +91,7 @@ func (f *fake) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, er
 		os.Exit(3)
 	}
 	h := scenarios.NewHistogram()
-	ops := int64(f.values.Int("ops"))
+	ops := int64(f.values.Int("ops")) + moreOps()
 	for i := range ops {
 		if err := h.RecordValue(1000 + i); err != nil {
 			return nil, err
@@ -92,6 +100,18 @@ func (f *fake) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, er
 	return &scenarios.Outcome{
 		Elapsed: d, Operations: ops, Latency: h, Values: map[string]float64{"sent_bytes": 5}, Notes: []string{"a note"},
 	}, nil
+}
+
+// moreOps is what knobs may have the fake do beside: as many operations as the environment says, and as a setting of the machine is.
+func moreOps() int64 {
+	more := int64(0)
+	text, err := os.ReadFile(fakeSysctl)
+	for _, number := range []string{os.Getenv(fakeEnv), strings.TrimSpace(string(text))} {
+		if n, parseErr := strconv.ParseInt(number, 10, 64); err == nil && parseErr == nil {
+			more += n
+		}
+	}
+	return more
 }
 
 func (f *fake) Close() error {
@@ -136,7 +156,7 @@ func workOnce(t *testing.T, kind string, values scenarios.Values) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.prepare(t.Context(), kind, values); err != nil {
+	if err := w.prepare(t.Context(), kind, values, nil); err != nil {
 		return err
 	}
 	o, err := w.run(t.Context(), 50*time.Millisecond)
@@ -214,7 +234,7 @@ func TestCancel(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			file := t.TempDir() + "/closed"
-			if err := w.prepare(ctx, "fake", scenarios.Values{"fault": fault, "file": file}); err != nil {
+			if err := w.prepare(ctx, "fake", scenarios.Values{"fault": fault, "file": file}, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.AfterFunc(50*time.Millisecond, cancel)

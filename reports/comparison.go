@@ -11,7 +11,7 @@ import (
 	"github.com/assaylab/assay/bench/result"
 )
 
-// ComparisonOptions say how Comparisons shows a table.
+// ComparisonOptions say how the tables of experiments are shown.
 type ComparisonOptions struct {
 	Markdown bool
 	Color    bool // for a terminal
@@ -28,7 +28,7 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 			change(c.Ratio), interval(c.Low, c.High), fmt.Sprintf("%.3g", c.PAdjusted), verdict(c),
 		})
 	}
-	opts.table(b, rows)
+	writeRows(b, rows, opts)
 	for _, c := range all {
 		for _, warning := range c.Warnings {
 			fmt.Fprintf(b, "\n%s, %s: %s", printable(c.Arm), printable(c.Metric), printable(warning))
@@ -38,17 +38,13 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 	return b.Flush()
 }
 
-// table writes rows, the first of which is the heading.
-func (opts ComparisonOptions) table(b *bufio.Writer, rows [][]string) {
-	if opts.Markdown {
-		writeMarkdown(b, rows)
-		return
+// change writes a ratio as a change in percent, and from the double on as a factor.
+func change(ratio float64) string {
+	if ratio >= 2 {
+		return "×" + threeDigits(ratio)
 	}
-	writeColumns(b, rows, style(opts.Color))
+	return fmt.Sprintf("%+.2f%%", 100*(ratio-1))
 }
-
-// change writes a ratio as a change in percent.
-func change(ratio float64) string { return fmt.Sprintf("%+.2f%%", 100*(ratio-1)) }
 
 // interval writes the interval of a change, which has no end before there are blocks enough.
 func interval(low, high float64) string {
@@ -88,6 +84,15 @@ func formatMetric(x float64, unit string) string {
 		return formatCount(int64(x+0.5)) + " " + printable(unit)
 	}
 	return fmt.Sprintf("%.4g %s", x, printable(unit))
+}
+
+// writeRows writes a table, the first row of which is its head.
+func writeRows(b *bufio.Writer, rows [][]string, opts ComparisonOptions) {
+	if opts.Markdown {
+		writeMarkdown(b, rows)
+	} else {
+		writeColumns(b, rows, style(opts.Color))
+	}
 }
 
 func writeMarkdown(b *bufio.Writer, rows [][]string) {

@@ -19,6 +19,6 @@ func Objectives(w io.Writer, all []result.Objective, opts ComparisonOptions) err
 		})
 	}
 	b := bufio.NewWriter(w)
-	opts.table(b, rows)
+	writeRows(b, rows, opts)
 	return b.Flush()
 }

@@ -30,7 +30,7 @@ func Overhead(w io.Writer, o *result.Overhead, opts ComparisonOptions) error {
 	for _, t := range overheadRows(o) {
 		rows = append(rows, t.cells())
 	}
-	opts.table(b, rows)
+	writeRows(b, rows, opts)
 	fmt.Fprintln(b)
 	for _, t := range o.Tools {
 		fmt.Fprintf(b, "%s: %s\n", printable(t.Arm), printable(t.Spec))

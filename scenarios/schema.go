@@ -5,6 +5,8 @@ package scenarios
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/assaylab/assay/scenarios/internal/cpulist"
 )
 
 // object is a part of a JSON Schema.
@@ -52,7 +54,7 @@ func fieldSchemas(kinds []string) object {
 		isolationField: object{
 			"type": "object", "additionalProperties": false, "description": "what the workload gets for itself",
 			"properties": object{cpusField: object{
-				"type": []string{"string", "integer"}, "pattern": `^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$`, "minimum": 0, "maximum": maxCPU,
+				"type": []string{"string", "integer"}, "pattern": `^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$`, "minimum": 0, "maximum": cpulist.Max,
 				"description": "CPUs where it may run, such as 0-3,7; none: any",
 			}},
 		},

@@ -5,11 +5,12 @@ package scenarios
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/assaylab/assay/scenarios/internal/cpulist"
 )
 
 // Bounds of what a scenario says.
@@ -20,7 +21,6 @@ const (
 	maxWarmup   = time.Hour
 	minDuration = time.Millisecond
 	maxDuration = 24 * time.Hour
-	maxCPU      = 1023 // the last that sched_setaffinity takes in a set of the usual size
 )
 
 // A setting is what a scenario has as one text, beside its kind and its parameters.
@@ -82,47 +82,11 @@ func setPrimary(s *Scenario, text string) error {
 
 // setCPUs reads the kernel's list format, "0-3,7"; "" means any CPU.
 func setCPUs(s *Scenario, text string) error {
-	var set []int
-	for part := range strings.SplitSeq(text, ",") {
-		if text == "" {
-			break
-		}
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		a, err := strconv.ParseUint(first, 10, 16)
-		b, errLast := strconv.ParseUint(last, 10, 16)
-		if err != nil || errLast != nil || a > b || b > maxCPU {
-			return fmt.Errorf("%s is no list of CPUs; want one such as 0-3,7, with CPUs up to %d", excerpt(text), maxCPU)
-		}
-		for cpu := a; cpu <= b; cpu++ {
-			set = append(set, int(cpu))
-		}
-		if len(set) > 2*maxCPU { // the same ones again and again
-			return fmt.Errorf("%s names CPUs many times; want each once", excerpt(text))
-		}
+	cpus, err := cpulist.Parse(text)
+	if err == nil {
+		s.Isolation.CPUs = cpus
 	}
-	slices.Sort(set)
-	s.Isolation.CPUs = slices.Compact(set)
-	return nil
-}
-
-// list writes CPUs as setCPUs reads them.
-func (i Isolation) list() string {
-	var parts []string
-	for at := 0; at < len(i.CPUs); {
-		first, last := i.CPUs[at], i.CPUs[at]
-		for at++; at < len(i.CPUs) && i.CPUs[at] == last+1; at++ {
-			last++
-		}
-		part := strconv.Itoa(first)
-		if last > first {
-			part += "-" + strconv.Itoa(last)
-		}
-		parts = append(parts, part)
-	}
-	return strings.Join(parts, ",")
+	return err
 }
 
 // checkText wants text that can be shown: printable, or spaces.

@@ -19,6 +19,9 @@ type Kind struct {
 	// New makes a workload; values have been checked against Params. It says what is wrong with them together, and touches nothing:
 	// a workload that was never prepared needs no Close.
 	New func(Values) (Workload, error)
+	// InSpace runs f on a thread in a network namespace that is like those of its workloads, which are [Spaced], and ends with f. It is nil
+	// for a kind that works in the namespace where it is.
+	InSpace func(f func() error) error
 }
 
 // Need is something that a kind can't do without.
@@ -37,6 +40,13 @@ type Workload interface {
 	Run(context.Context, time.Duration) (*Outcome, error)
 	// Close ends what still runs and removes what Prepare made.
 	Close() error
+}
+
+// A Spaced workload works in network namespaces that it makes.
+type Spaced interface {
+	Workload
+	// Inside runs f in each of them, on a thread that is there, between Prepare and Close. What is set there ends with Close.
+	Inside(f func() error) error
 }
 
 // An Outcome is what a workload did.

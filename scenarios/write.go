@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/assaylab/assay/scenarios/internal/cpulist"
 )
 
 // YAML writes the scenario as [Parse] reads it: what was given, and the settings.
@@ -46,7 +48,7 @@ func (s *Scenario) write(comments bool) []byte {
 	w.field("primary", s.Primary)
 	if len(s.Isolation.CPUs) > 0 {
 		fmt.Fprintf(w, "%s:\n", isolationField)
-		w.field("  "+cpusField, s.Isolation.list())
+		w.field("  "+cpusField, cpulist.Format(s.Isolation.CPUs))
 	}
 	if len(s.SLOs) > 0 {
 		fmt.Fprintf(w, "%s:\n", slosField)
@@ -147,7 +149,7 @@ func (s *Scenario) MarshalJSON() ([]byte, error) {
 		Warmup: s.Warmup.String(), Duration: s.Duration.String(), Primary: s.Primary,
 	}
 	if len(s.Isolation.CPUs) > 0 {
-		d.Isolation = map[string]string{cpusField: s.Isolation.list()}
+		d.Isolation = map[string]string{cpusField: cpulist.Format(s.Isolation.CPUs)}
 	}
 	for _, o := range s.SLOs {
 		d.SLOs = append(d.SLOs, map[string]string{metricField: o.Metric, string(o.Limit): o.text()})

@@ -46,8 +46,13 @@ func (r *Record) checkNames() error {
 			return err
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(r.Params)) {
-		if err := errors.Join(checkName("parameter", key), checkValue("parameter "+shorten(key), r.Params[key])); err != nil {
+	return errors.Join(checkValues("parameter", r.Params), checkValues("knob", r.Knobs))
+}
+
+// checkValues checks texts by name.
+func checkValues(what string, values map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if err := errors.Join(checkName(what, key), checkValue(what+" "+shorten(key), values[key])); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ type Record struct {
 	Scenario string            `json:"scenario"`
 	Kind     string            `json:"kind"`
 	Params   map[string]string `json:"params,omitempty"` // all, defaults too
+	Knobs    map[string]string `json:"knobs,omitempty"`  // values of what was tuned, by KIND:NAME
 	Arm      string            `json:"arm"`
 	Block    int               `json:"block"` // from 0
 	Order    int               `json:"order"` // of the arm in its block, from 0

@@ -41,6 +41,11 @@ func Paired(arm, baseline []float64, seed uint64) (Effect, error) {
 	if err != nil {
 		return Effect{}, err
 	}
+	return OfLogs(xs, seed), nil
+}
+
+// OfLogs is the effect of which the logarithm was xs, block by block: one at least, all finite. The seed is of resampling.
+func OfLogs(xs []float64, seed uint64) Effect {
 	s := NewSequence(Confidence)
 	for _, x := range xs {
 		s.Add(x)
@@ -51,10 +56,10 @@ func Paired(arm, baseline []float64, seed uint64) (Effect, error) {
 		Blocks: len(xs), Ratio: math.Exp(s.Mean()), Median: math.Exp(Median(xs)),
 		Low: math.Exp(low), High: math.Exp(high), FixedLow: math.Exp(fixedLow), FixedHigh: math.Exp(fixedHigh),
 		P: SignFlip(xs, seed), AlwaysP: s.P(),
-		Detectable: Detectable(stat.StdDev(xs, nil), len(xs)), Outliers: Outliers(xs),
+		Detectable: Detectable(stat.StdDev(xs, nil), len(xs), Confidence), Outliers: Outliers(xs),
 	}
 	e.Warnings = e.warnings(xs, note)
-	return e, nil
+	return e
 }
 
 // LogRatios are the logarithms of arm over baseline, block by block.

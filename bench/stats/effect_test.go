@@ -109,7 +109,7 @@ func TestHolm(t *testing.T) {
 func TestDetectableIsFound(t *testing.T) {
 	const runs, sd = 2000, 0.02
 	for _, n := range []int{6, 12, 30} {
-		effect := math.Log1p(Detectable(sd, n))
+		effect := math.Log1p(Detectable(sd, n, Confidence))
 		found := share(runs, rand.New(rand.NewPCG(12, uint64(n))), func(rng *rand.Rand) bool {
 			s := NewSequence(Confidence)
 			for range n {
@@ -123,7 +123,7 @@ func TestDetectableIsFound(t *testing.T) {
 			t.Errorf("%d blocks: found %.3f, want %.2f", n, found, Power)
 		}
 	}
-	if !math.IsInf(Detectable(sd, 4), 1) || Detectable(0, 10) != 0 {
+	if !math.IsInf(Detectable(sd, 4, Confidence), 1) || Detectable(0, 10, Confidence) != 0 {
 		t.Error("nothing can be found in four blocks, all in blocks without noise")
 	}
 }

@@ -12,13 +12,13 @@ import (
 const Power = 0.8
 
 // Detectable is the smallest difference, as a ratio less 1, that n blocks with a standard deviation sd of the log ratio find with a chance
-// of [Power], where to find is that the interval of a [Sequence] at its last look leaves 1 out. So a report can say that less would have
+// of [Power], where to find is that the interval of a [Sequence] of a confidence at its last look leaves 1 out. So a report can say that less would have
 // been missed (Bloom, "Minimum detectable effects", Evaluation Review 19, 1995, here with that interval's bound in place of Student's, and
 // the chance from the noncentral t distribution). It is infinite where nothing can be found yet.
 //
 // sd is taken for the true one; estimated from n blocks it may be off by 1/√(2n), and the difference with it.
-func Detectable(sd float64, n int) float64 {
-	bound := criticalValue(n, 1-Confidence)
+func Detectable(sd float64, n int, confidence float64) float64 {
+	bound := criticalValue(n, 1-confidence)
 	if math.IsInf(bound, 1) {
 		return bound
 	}

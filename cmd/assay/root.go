@@ -8,8 +8,11 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // exitCode is an error that ends the program with a status of its own, and says nothing.
@@ -49,10 +52,25 @@ It writes pprof profiles, and each says how it was measured: what was lost, how 
   sudo assay doctor                                  # what this machine allows`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			restoreLeft(knobs.DefaultJournal(), cmd.ErrOrStderr())
+		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = false
-	root.AddCommand(newRecord(), newRun(), newOverhead(), newScenarios(), newWork(), newDoctor(), newVersion())
+	root.AddCommand(newRecord(), newRun(), newOverhead(), newTune(), newScenarios(), newWork(), newDoctor(), newVersion())
 	return root
+}
+
+// restoreLeft puts back what a killed run had changed on the machine. What it can't put back is said, and keeps no command from its work:
+// those that change the machine see for themselves that the journal is free.
+func restoreLeft(journal string, errOut io.Writer) {
+	said, err := knobs.RestoreLeft(journal)
+	if said != "" {
+		fmt.Fprintln(errOut, "assay:", said)
+	}
+	if err != nil {
+		fmt.Fprintln(errOut, "assay:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
 }
 
 func newVersion() *cobra.Command {

@@ -196,18 +196,28 @@ func (f *runFlags) experiment(name string) (*bench.Experiment, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &bench.Experiment{Launcher: workers(), Seed: cmp.Or(f.seed, rand.Uint64()), Budget: f.budget, MaxBlocks: f.maxBlocks}
-	if x.Subject, err = bench.NewSubject(s); err != nil {
+	x, err := newExperiment(s, f.seed, f.precision, f.budget, f.maxBlocks)
+	if err != nil {
 		return nil, err
-	}
-	if x.Precision, err = percentage(f.precision); err != nil {
-		return nil, err
-	}
-	if f.budget <= 0 {
-		return nil, fmt.Errorf("budget %s: want more than 0", f.budget)
 	}
 	x.Arms, err = f.parseArms(s)
 	return x, err
+}
+
+// newExperiment checks what experiments have in common. A seed of 0 is drawn.
+func newExperiment(s *scenarios.Scenario, seed uint64, precision string, budget time.Duration, maxBlocks int) (*bench.Experiment, error) {
+	x := &bench.Experiment{Launcher: workers(), Seed: cmp.Or(seed, rand.Uint64()), Budget: budget, MaxBlocks: maxBlocks}
+	var err error
+	if x.Subject, err = bench.NewSubject(s); err != nil {
+		return nil, err
+	}
+	if x.Precision, err = percentage(precision); err != nil {
+		return nil, err
+	}
+	if budget <= 0 || maxBlocks < 0 {
+		return nil, fmt.Errorf("budget %s, %d blocks: want a budget above 0, and --max-blocks of at least 0", budget, maxBlocks)
+	}
+	return x, nil
 }
 
 // changes are what the flags change about the scenario.

@@ -3,6 +3,7 @@
 package network
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/assaylab/assay/scenarios"
@@ -30,9 +31,18 @@ const (
 // kind makes a kind of work that needs a lab, with the parameters that all have and its own.
 func kind(name, about string, run runner, own ...scenarios.Param) scenarios.Kind {
 	return scenarios.Kind{
-		Name: name, About: about, Params: slices.Concat(common, own), Needs: []scenarios.Need{scenarios.NeedRoot},
+		Name: name, About: about, Params: slices.Concat(common, own), Needs: []scenarios.Need{scenarios.NeedRoot}, InSpace: inLab,
 		New: func(v scenarios.Values) (scenarios.Workload, error) { return newWorkload(v, run) },
 	}
+}
+
+// inLab runs f in a lab of its own.
+func inLab(f func() error) error {
+	l, err := lab.New(lab.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Sender.Do(f), l.Close())
 }
 
 var common = []scenarios.Param{
@@ -40,6 +50,10 @@ var common = []scenarios.Param{
 	{Name: "connections", Type: scenarios.Int, Default: "1", Min: 1, Max: 256, About: "connections, or UDP sockets, used at once"},
 	{Name: "rate_limit", Type: scenarios.Text, Default: "0", About: "most bits per second that leave the sender, such as 100mbit; 0 for no limit"},
 	{Name: "loss", Type: scenarios.Float, Default: "0", Min: 0, Max: 0.5, About: "probability that a packet to the receiver is lost"},
+	{
+		Name: "delay", Type: scenarios.Duration, Default: "0s", Min: 0, Max: 10,
+		About: "time that each packet is on the way, so half of what a round trip takes more",
+	},
 }
 
 var (

@@ -40,7 +40,7 @@ func newWorkload(v scenarios.Values, run runner) (*workload, error) {
 	}
 	w := &workload{
 		ipv6: v.Text("family") == "ipv6", size: v.Size("size"), connections: v.Int("connections"), congestion: v.Text("congestion"),
-		options: lab.Options{Rate: limit, Loss: v.Float("loss")}, run: run,
+		options: lab.Options{Rate: limit, Loss: v.Float("loss"), Delay: v.Duration("delay")}, run: run,
 	}
 	if _, ok := v["rate"]; ok {
 		w.rate = v.Int("rate")
@@ -85,6 +85,14 @@ func (w *workload) address(s *lab.Space) netip.Addr {
 	return s.IPv4
 }
 
+// Inside runs f in both namespaces of the lab.
+func (w *workload) Inside(f func() error) error {
+	if w.lab == nil {
+		return errors.New("network: not prepared")
+	}
+	return cmp.Or(w.lab.Sender.Do(f), w.lab.Receiver.Do(f))
+}
+
 // Run works for d from when all is connected. An error says why work could not begin, or why the figures can't be had.
 func (w *workload) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
 	if w.lab == nil {
@@ -114,8 +122,14 @@ func (w *workload) figures() (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+	overrun, err := w.lab.Overrun()
+	if err != nil {
+		return nil, err
+	}
 	retransmits, err := retransmits(w.lab.Sender)
-	return map[string]float64{"retransmits_count": retransmits, "dropped_count": float64(counts.Dropped)}, err
+	return map[string]float64{
+		"retransmits_count": retransmits, "dropped_count": float64(counts.Dropped), "overrun_count": float64(overrun),
+	}, err
 }
 
 // retransmits reads TcpRetransSegs of a namespace, which counts those of IPv6 too.

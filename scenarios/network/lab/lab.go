@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -14,6 +15,8 @@ import (
 type Options struct {
 	Rate uint64  // bit/s from the sender to the receiver; 0 for no limit
 	Loss float64 // probability with which a packet from the sender to the receiver is lost, 0 to 1
+	// Delay is how long a packet is on the way, in either direction, so that a round trip takes twice as long; 0 for a cable without one.
+	Delay time.Duration
 }
 
 // A Lab is two namespaces joined by a cable. Close removes it.
@@ -22,6 +25,7 @@ type Lab struct {
 	Receiver *Space
 
 	loss loss
+	wire *wire // nil without a delay
 }
 
 // New makes a lab, after it removed what killed processes left of theirs. It needs CAP_SYS_ADMIN and CAP_NET_ADMIN, with loss CAP_BPF too.
@@ -43,11 +47,17 @@ func New(o Options) (l *Lab, err error) {
 	if err := l.makeSpaces(); err != nil {
 		return l, err
 	}
+	if err := l.plug(o.Delay); err != nil {
+		return l, err
+	}
 	if err := l.Sender.Do(func() error { return l.prepareSender(o) }); err != nil {
 		return l, err
 	}
 	if err := l.Receiver.Do(func() error { return l.prepareReceiver(o) }); err != nil {
 		return l, err
+	}
+	if l.wire != nil { // which can carry as soon as its ends are up
+		return l, nil
 	}
 	return l, errors.Join(l.Sender.Do(l.Sender.awaitCarrier), l.Receiver.Do(l.Receiver.awaitCarrier))
 }
@@ -66,10 +76,16 @@ func (l *Lab) makeSpaces() (err error) {
 	return nil
 }
 
-func (l *Lab) prepareSender(o Options) error {
-	if err := plug(l.Receiver); err != nil {
+// plug makes the cable.
+func (l *Lab) plug(delay time.Duration) (err error) {
+	if delay > 0 {
+		l.wire, err = newWire(l.Sender, l.Receiver, delay)
 		return err
 	}
+	return l.Sender.Do(func() error { return plug(l.Receiver) })
+}
+
+func (l *Lab) prepareSender(o Options) error {
 	if err := l.Sender.configure(); err != nil {
 		return err
 	}
@@ -109,11 +125,32 @@ func (l *Lab) prepareReceiver(o Options) (err error) {
 // Counts returns what the loss program counted since New; zeros in a lab without loss.
 func (l *Lab) Counts() (Counts, error) { return l.loss.read() }
 
+// Overrun is how many packets the cable could not carry since New; it has no bounds without a delay, and 0.
+func (l *Lab) Overrun() (uint64, error) {
+	if l.wire == nil {
+		return 0, nil
+	}
+	sum := l.wire.lost.Load()
+	for _, s := range []*Space{l.Sender, l.Receiver} {
+		err := s.Do(func() error {
+			end, err := netlink.LinkByName(device)
+			if err == nil {
+				sum += end.Attrs().Statistics.TxDropped
+			}
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("count what %s dropped: %w", device, err)
+		}
+	}
+	return sum, nil
+}
+
 // Close removes the lab: its program, cable and namespaces. Sockets that are still open keep their namespace from going away, so close them
 // first; so do, without its name and without links, connections that the kernel has not finished closing, until it gives up. A second Close
 // does nothing.
 func (l *Lab) Close() error {
-	err := l.loss.close()
+	err := errors.Join(l.loss.close(), l.wire.close())
 	if l.Sender != nil {
 		err = errors.Join(err, l.Sender.Do(unplug))
 	}

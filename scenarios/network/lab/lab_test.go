@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/assaylab/assay/scenarios/internal/thread"
 	"github.com/assaylab/assay/scenarios/network/lab/leaktest"
 )
 
@@ -142,7 +143,7 @@ func TestErrorLeavesNothing(t *testing.T) {
 func TestMainThreadStaysOut(t *testing.T) {
 	leaktest.Check(t)
 	for range 500 {
-		err := onThread(func() error {
+		err := thread.Do(func() error {
 			if unix.Gettid() == os.Getpid() {
 				t.Error("f runs on the main thread")
 			}

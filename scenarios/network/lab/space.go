@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/scenarios/internal/thread"
 )
 
 // directory has the names of network namespaces, by the convention of ip-netns(8).
@@ -46,7 +48,7 @@ func newSpace() (*Space, error) {
 // newNamed makes a namespace with a name, and leaves nothing behind on an error, which is fs.ErrExist when the name is taken.
 func newNamed(name string) (netns.NsHandle, error) {
 	handle := netns.None()
-	err := onThread(func() (err error) {
+	err := thread.Do(func() (err error) {
 		handle, err = netns.NewNamed(name)
 		return err
 	})
@@ -76,7 +78,7 @@ func removeName(name string) error {
 // Do runs f on a thread in the namespace, and returns its error. A socket stays in the namespace in which it was made, so f may hand out
 // sockets; goroutines that f starts run elsewhere. f must not end its goroutine. The thread ends with f, so f may change it as it likes.
 func (s *Space) Do(f func() error) error {
-	return onThread(func() error {
+	return thread.Do(func() error {
 		if err := netns.Set(s.handle); err != nil {
 			return fmt.Errorf("enter network namespace %s: %w", s.Name, err)
 		}
