@@ -116,13 +116,21 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	x.Begin = func(e result.Environment) error { return log.AppendEnvironment(&e) }
-	x.Record = func(block []result.Record) error { return log.Append(block...) }
+	blocks, full := 0, false
+	x.Record = func(block []result.Record) error {
+		err := log.Append(block...)
+		if full = err != nil && blocks > 0; full {
+			err = fmt.Errorf("%w; the blocks before are kept: mend that and go on with --resume %s", err, f.output)
+		}
+		blocks++
+		return err
+	}
 	progress := newProgress(errOut, f.quiet)
 	x.Progress = func(p bench.Progress) { progress.line(p.String()) }
 	ctx, _ = untilInterrupted(ctx)
 	o, err := x.Run(ctx)
 	progress.clear()
-	if err != nil && f.resume == "" {
+	if err != nil && f.resume == "" && !full {
 		err = errors.Join(err, os.Remove(f.output)) // a file that says nothing
 	}
 	if err != nil {
