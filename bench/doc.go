@@ -13,6 +13,7 @@
 //	worker.go       the process that works
 //	launch.go       its owner
 //	counters.go     what the kernel counts meanwhile
+//	meter.go        what eBPF programs cost
 //	trial.go        all of it as one record
 //	fingerprint.go  the machine
 //	experiment.go   blocks, until the interval is narrow enough or the budget is spent

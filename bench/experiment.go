@@ -74,6 +74,7 @@ type Outcome struct {
 	Environment result.Environment
 	Records     []result.Record
 	Comparisons []result.Comparison
+	BPF         []result.BPFCost // of what eBPF programs ran; none where nobody may see them
 	Blocks      int
 	End         End
 }
@@ -142,7 +143,7 @@ func (x *Experiment) Run(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Outcome{Environment: x.environment, Records: x.records, Blocks: x.blocks, End: end}
+	o := &Outcome{Environment: x.environment, Records: x.records, BPF: BPFCosts(x.records), Blocks: x.blocks, End: end}
 	o.Comparisons, err = Compare(x.records, x.Subject.Primary, x.Seed)
 	return o, err
 }

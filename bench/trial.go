@@ -34,11 +34,13 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 	}
 	maps.Copy(r.Params, a.Params)
 	if err := x.measure(ctx, a, &r); err != nil {
-		r.Failed = strings.ReplaceAll(err.Error(), "\n", "; ")
+		r.Failed = oneLine(err.Error())
 		r.Metrics = map[string]result.Metric{}
 	}
 	return r
 }
+
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
 // measure starts the workload, what runs beside it, warms up, and fills r.
 func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err error) {
@@ -59,7 +61,9 @@ func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err 
 			return err
 		}
 	}
-	err = x.warmAndRun(ctx, w, r)
+	if err = x.warmAndRun(ctx, w, r); err == nil {
+		x.meterTrial(ctx, w, r)
+	}
 	took, stopErr := stop()
 	if a.beside != nil && err == nil {
 		r.Counters["beside_cpu_s"] = took.Seconds()

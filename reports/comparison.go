@@ -28,11 +28,7 @@ func Comparisons(w io.Writer, all []result.Comparison, opts ComparisonOptions) e
 			change(c.Ratio), change(c.Low) + " to " + change(c.High), fmt.Sprintf("%.3g", c.PAdjusted), verdict(c),
 		})
 	}
-	if opts.Markdown {
-		writeMarkdown(b, rows)
-	} else {
-		writeColumns(b, rows, style(opts.Color))
-	}
+	writeRows(b, rows, opts)
 	for _, c := range all {
 		for _, warning := range c.Warnings {
 			fmt.Fprintf(b, "\n%s, %s: %s", printable(c.Arm), printable(c.Metric), printable(warning))
@@ -75,6 +71,15 @@ func formatMetric(x float64, unit string) string {
 		return formatCount(int64(x+0.5)) + " " + printable(unit)
 	}
 	return fmt.Sprintf("%.4g %s", x, printable(unit))
+}
+
+// writeRows writes rows, the first of which is the heading.
+func writeRows(b *bufio.Writer, rows [][]string, opts ComparisonOptions) {
+	if opts.Markdown {
+		writeMarkdown(b, rows)
+		return
+	}
+	writeColumns(b, rows, style(opts.Color))
 }
 
 func writeMarkdown(b *bufio.Writer, rows [][]string) {

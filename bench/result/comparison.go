@@ -35,3 +35,15 @@ type Comparison struct {
 
 // Differs says whether the interval leaves 1 out.
 func (c *Comparison) Differs() bool { return c.Low > 1 || c.High < 1 }
+
+// BPFCost is what an eBPF program cost in the metered runs of an arm.
+type BPFCost struct {
+	Arm       string  `json:"arm"`
+	Program   string  `json:"program"`
+	Type      string  `json:"type"`
+	Runs      int64   `json:"runs"`
+	NS        float64 `json:"ns"`
+	RunsPerOp float64 `json:"runs_per_op"`
+	NSPerOp   float64 `json:"ns_per_op"`
+	CPU       float64 `json:"cpu"` // share of one CPU
+}

@@ -315,9 +315,10 @@ func (f *runFlags) report(o *bench.Outcome, seed uint64, out, errOut io.Writer) 
 	if f.json {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(runSummary{f.output, seed, o.Blocks, string(o.End), o.Environment, o.Comparisons})
+		return enc.Encode(runSummary{f.output, seed, o.Blocks, string(o.End), o.Environment, o.Comparisons, o.BPF})
 	}
-	if err := reports.Comparisons(out, o.Comparisons, reports.ComparisonOptions{Markdown: f.markdown, Color: isTerminal(out)}); err != nil {
+	look := reports.ComparisonOptions{Markdown: f.markdown, Color: isTerminal(out)}
+	if err := errors.Join(reports.Comparisons(out, o.Comparisons, look), reports.BPFCosts(out, o.BPF, look)); err != nil {
 		return err
 	}
 	fmt.Fprintf(errOut, "%d blocks, ended because: %s. Seed %d.\n", o.Blocks, o.End, seed)
@@ -336,4 +337,5 @@ type runSummary struct {
 	End         string              `json:"end"`
 	Environment result.Environment  `json:"environment"`
 	Comparisons []result.Comparison `json:"comparisons"`
+	BPF         []result.BPFCost    `json:"bpf,omitempty"`
 }
