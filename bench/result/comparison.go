@@ -20,7 +20,8 @@ type Comparison struct {
 	Ratio float64 `json:"ratio"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
-	// FixedLow and FixedHigh are the bootstrap interval (BCa), narrower, and true only of a number of blocks that was fixed before.
+	// FixedLow and FixedHigh are the interval of the bootstrap (BCa) and the sign-flip test together: narrower, and true only of a number of blocks
+	// that was fixed before.
 	FixedLow  float64 `json:"fixed_low"`
 	FixedHigh float64 `json:"fixed_high"`
 	// P is of the permutation test that the arm makes no difference, PAdjusted the same for all arms together (Holm).
