@@ -90,6 +90,7 @@ func (x *Experiment) warmAndRun(ctx context.Context, w *worker, r *result.Record
 		return err
 	}
 	r.Counters = after.since(before)
+	maps.Copy(r.Counters, o.Usage.counters())
 	return x.fill(r, o)
 }
 
