@@ -95,8 +95,8 @@ func (s *settings) prepare(c *scenarios.Scenario, seed uint64) (*bench.Experimen
 	return x, err
 }
 
-// baseSpin is the spin, in nanoseconds, of the baseline of an experiment with a slowdown. To call a spin costs some nanoseconds by itself, which is
-// 7% of the shortest system call; so all arms do.
+// baseSpin is the spin, in nanoseconds, of the baseline of an experiment with a slowdown. To call a spin costs some nanoseconds by itself,
+// which is more than 3% of the shortest system call; so all arms do.
 const baseSpin = 10
 
 // plant adds an arm whose operations take longer by the slowdown, by what they take now.
