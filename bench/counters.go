@@ -29,6 +29,13 @@ func readCounters() (counters, error) {
 		"machine_switches_count": float64(stat.ContextSwitches), "machine_interrupts_count": float64(stat.IRQTotal),
 		"machine_forks_count": float64(stat.ProcessCreated),
 	}
+	soft := stat.SoftIRQ
+	for kind, count := range map[string]uint64{
+		"hi": soft.Hi, "timer": soft.Timer, "net_tx": soft.NetTx, "net_rx": soft.NetRx, "block": soft.Block, "irq_poll": soft.BlockIoPoll,
+		"tasklet": soft.Tasklet, "sched": soft.Sched, "hrtimer": soft.Hrtimer, "rcu": soft.Rcu,
+	} {
+		c["machine_softirq_"+kind+"_count"] = float64(count)
+	}
 	maps.Copy(c, networkCounters(fs))
 	maps.Copy(c, pressure(fs))
 	return c, nil
@@ -52,16 +59,30 @@ func networkCounters(fs procfs.FS) counters {
 	return c
 }
 
-// pressure is how long something waited for a resource, where the kernel keeps book of that (PSI).
+// pressure is how long something ("some"), or all that could have run ("full"), waited for a resource, where the kernel keeps book of that (PSI).
 func pressure(fs procfs.FS) counters {
 	c := counters{}
 	for _, resource := range []string{"cpu", "io", "memory"} {
 		psi, err := fs.PSIStatsForResource(resource)
-		if err == nil && psi.Some != nil {
-			c["psi_"+resource+"_some_s"] = float64(psi.Some.Total) / 1e6
+		if err != nil {
+			continue
+		}
+		for name, line := range map[string]*procfs.PSILine{"some": psi.Some, "full": psi.Full} {
+			if line != nil {
+				c["psi_"+resource+"_"+name+"_s"] = float64(line.Total) / 1e6
+			}
 		}
 	}
 	return c
+}
+
+// counters are those of a workload's process and the children that it waited for.
+func (u usage) counters() counters {
+	return counters{
+		"workload_user_s": float64(u.UserNS) / 1e9, "workload_system_s": float64(u.SystemNS) / 1e9,
+		"workload_voluntary_switches_count": float64(u.Voluntary), "workload_involuntary_switches_count": float64(u.Involuntary),
+		"workload_minor_faults_count": float64(u.MinorFaults), "workload_major_faults_count": float64(u.MajorFaults),
+	}
 }
 
 // since is what was added to each counter.

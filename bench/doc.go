@@ -12,7 +12,9 @@
 //	arm.go          what differs
 //	worker.go       the process that works
 //	launch.go       its owner
+//	family.go       what it started, and how that ends
 //	counters.go     what the kernel counts meanwhile
+//	meter.go        what eBPF programs cost
 //	trial.go        all of it as one record
 //	fingerprint.go  the machine
 //	experiment.go   blocks, until the interval is narrow enough or the budget is spent

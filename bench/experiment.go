@@ -81,6 +81,7 @@ type Outcome struct {
 	Environment result.Environment
 	Records     []result.Record
 	Comparisons []result.Comparison
+	BPF         []result.BPFCost // of what eBPF programs ran; none where nobody may see them
 	Blocks      int
 	End         End
 }
@@ -162,7 +163,7 @@ func (x *Experiment) Collect(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outcome{Environment: x.environment, Records: x.records, Blocks: x.blocks, End: end}, nil
+	return &Outcome{Environment: x.environment, Records: x.records, BPF: BPFCosts(x.records), Blocks: x.blocks, End: end}, nil
 }
 
 func (x *Experiment) blocksUntilEnd(ctx context.Context) (End, error) {

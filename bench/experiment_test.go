@@ -215,3 +215,26 @@ func TestLoadWarnings(t *testing.T) {
 		}
 	}
 }
+
+// TestCounters has what the kernel counts of the machine and of the workload in each record.
+func TestCounters(t *testing.T) {
+	x := fakeExperiment()
+	x.MaxBlocks, x.MinBlocks = 1, 1
+	o, err := x.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range o.Records {
+		for _, name := range []string{
+			"machine_switches_count", "machine_softirq_s", "machine_softirq_timer_count", "machine_softirq_net_rx_count", "machine_steal_s",
+			"workload_user_s", "workload_voluntary_switches_count", "workload_minor_faults_count",
+		} {
+			if v, ok := r.Counters[name]; !ok || v < 0 {
+				t.Errorf("block %d, arm %s: %s is %v", r.Block, r.Arm, name, v)
+			}
+		}
+		if r.Counters["machine_interrupts_count"] == 0 {
+			t.Error("not one interrupt")
+		}
+	}
+}

@@ -163,10 +163,11 @@ func (w *worker) kill() error {
 	if w.cmd.ProcessState != nil {
 		return nil
 	}
+	familyErr := killDescendants(w.cmd.Process.Pid)
 	if err := syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("kill workload: %w", err)
+		return errors.Join(familyErr, fmt.Errorf("kill workload: %w", err))
 	}
-	return w.wait()
+	return errors.Join(familyErr, w.wait())
 }
 
 // wait waits for the end; to be killed is one.
@@ -185,6 +186,7 @@ func (w *worker) close() error {
 	}
 	err := w.in.Close()
 	late := time.AfterFunc(w.grace, func() {
+		killDescendants(w.cmd.Process.Pid)                //nolint:errcheck // it may just have ended
 		syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may just have ended
 	})
 	defer late.Stop()

@@ -42,11 +42,13 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 		r.Knobs[s.Knob.String()] = s.Value
 	}
 	if err := x.measure(ctx, a, &r); err != nil {
-		r.Failed = strings.ReplaceAll(err.Error(), "\n", "; ")
+		r.Failed = oneLine(err.Error())
 		r.Metrics = map[string]result.Metric{}
 	}
 	return r
 }
+
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
 // measure sets knobs, starts the workload, what runs beside it, warms up, and fills r. It takes all of it back.
 func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err error) {
@@ -67,18 +69,27 @@ func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err 
 		return err
 	}
 	if a.beside == nil {
-		return x.warmAndRun(ctx, w, nil, r)
+		return x.warmRunAndMeter(ctx, w, nil, r)
 	}
 	beside, err := a.beside.start()
 	if err != nil {
 		return err
 	}
-	err = x.warmAndRun(ctx, w, beside, r)
+	err = x.warmRunAndMeter(ctx, w, beside, r)
 	used, stopErr := beside.stop()
 	if err == nil {
 		addSpent(r, used)
 	}
 	return errors.Join(err, stopErr)
+}
+
+// warmRunAndMeter measures, and then, in some blocks, has eBPF programs metered.
+func (x *Experiment) warmRunAndMeter(ctx context.Context, w *worker, beside running, r *result.Record) error {
+	err := x.warmAndRun(ctx, w, beside, r)
+	if err == nil {
+		x.meterTrial(ctx, w, r)
+	}
+	return err
 }
 
 // set sets knobs, on the machine or in how the workload is started.
@@ -121,6 +132,7 @@ func (x *Experiment) warmAndRun(ctx context.Context, w *worker, beside running, 
 		return err
 	}
 	r.Counters = after.since(before)
+	maps.Copy(r.Counters, o.Usage.counters())
 	return x.fill(r, o)
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -57,14 +58,19 @@ type usage struct {
 }
 
 // Serve is the worker: it does what requests on in ask for and answers on out. find knows the kinds of work. It ends with the
-// input or when ctx is done, in the middle of work too, and has then taken back what it made.
+// input or when ctx is done, in the middle of work too, and has then taken back what it made and
+// killed what its work started and left.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, find func(kind string) (*scenarios.Kind, error)) (err error) {
+	if err := adopt(); err != nil {
+		return err
+	}
 	answers := json.NewEncoder(out)
 	var work scenarios.Workload
 	defer func() {
 		if work != nil {
 			err = errors.Join(err, work.Close())
 		}
+		err = errors.Join(err, killDescendants(os.Getpid()))
 	}()
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)

@@ -56,7 +56,7 @@ func findFake(name string) (*scenarios.Kind, error) {
 		Name: name,
 		Params: []scenarios.Param{
 			{Name: "ops", Type: scenarios.Int, Default: "1000", Min: 0, Max: 1e9},
-			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "slow", "hang", "die", "leave", "close"}},
+			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "slow", "hang", "die", "leave", "daemon", "close"}},
 			{Name: "file", Type: scenarios.Text},
 		},
 		New: func(v scenarios.Values) (scenarios.Workload, error) { return &fake{v}, nil },
@@ -74,6 +74,9 @@ func (f *fake) Prepare(context.Context) error {
 			return err
 		}
 		return os.WriteFile(f.values.Text("file"), fmt.Appendf(nil, "%d", cmd.Process.Pid), 0o644)
+	case "daemon":
+		// One that forks twice, into a session of its own: its parents have ended when it works.
+		return exec.Command("setsid", "--fork", "sh", "-c", `sleep 1000 >/dev/null 2>&1 & echo -n $! >"$0"`, f.values.Text("file")).Run()
 	}
 	return nil
 }
@@ -84,7 +87,7 @@ func (f *fake) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, er
 		<-ctx.Done()
 	case "run":
 		return nil, errors.New("disk full")
-	case "hang", "leave":
+	case "hang", "leave", "daemon":
 		select {}
 	case "die":
 		fmt.Fprintln(os.Stderr, "first line\nsegmentation fault")
@@ -169,10 +172,17 @@ func workOnce(t *testing.T, kind string, values scenarios.Values) (err error) {
 	return nil
 }
 
-// TestLeftBehind kills what a hanging workload has started, too.
+// TestLeftBehind kills what a hanging workload has started, too, also a daemon that has left its process group.
 func TestLeftBehind(t *testing.T) {
+	for _, fault := range []string{"leave", "daemon"} {
+		t.Run(fault, func(t *testing.T) { testLeftBehind(t, fault) })
+	}
+}
+
+func testLeftBehind(t *testing.T, fault string) {
+	t.Helper()
 	file := t.TempDir() + "/pid"
-	if err := workOnce(t, "fake", scenarios.Values{"fault": "leave", "file": file}); err == nil {
+	if err := workOnce(t, "fake", scenarios.Values{"fault": fault, "file": file}); err == nil {
 		t.Fatal("a workload that hangs gave no error")
 	}
 	text, err := os.ReadFile(file)

@@ -28,7 +28,7 @@ var (
 
 // Check reports the first thing that is wrong with r, as "block 3, arm perf: …". A record that it passes can be encoded both ways.
 func (r *Record) Check() error {
-	for _, check := range []func() error{r.checkNames, r.checkNumbers, r.checkMetrics, r.checkCounters, r.checkText} {
+	for _, check := range []func() error{r.checkNames, r.checkNumbers, r.checkMetrics, r.checkCounters, r.checkBPF, r.checkText} {
 		if err := check(); err != nil {
 			return fmt.Errorf("block %d, arm %s: %w", r.Block, shorten(r.Arm), err)
 		}
@@ -110,6 +110,24 @@ func (r *Record) checkCounters() error {
 		}
 		if v := r.Counters[name]; !finite(v) {
 			return fmt.Errorf("counter %s is %v", name, v)
+		}
+	}
+	return nil
+}
+
+func (r *Record) checkBPF() error {
+	if r.BPF == nil {
+		return nil
+	}
+	if b := r.BPF; b.DurationNS <= 0 || b.Operations < 0 || !finite(b.MeterNS) {
+		return fmt.Errorf("bpf: %d operations in %d ns, a meter of %v ns", b.Operations, b.DurationNS, b.MeterNS)
+	}
+	for _, p := range r.BPF.Programs {
+		if err := errors.Join(checkName("program", p.Name), checkName("type of program", p.Type)); err != nil {
+			return fmt.Errorf("bpf: %w", err)
+		}
+		if p.Runs < 0 || p.NS < 0 || !finite(p.NS) {
+			return fmt.Errorf("bpf: program %s: %d runs in %v ns", shorten(p.Name), p.Runs, p.NS)
 		}
 	}
 	return nil

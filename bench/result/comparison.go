@@ -23,7 +23,8 @@ type Comparison struct {
 	Ratio float64 `json:"ratio"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
-	// FixedLow and FixedHigh are the bootstrap interval (BCa), narrower, and true only of a number of blocks that was fixed before.
+	// FixedLow and FixedHigh are the interval of the bootstrap (BCa) and the sign-flip test together: narrower, and true only of a number of blocks
+	// that was fixed before.
 	FixedLow  float64 `json:"fixed_low"`
 	FixedHigh float64 `json:"fixed_high"`
 	// P is of the permutation test that the arm makes no difference, PAdjusted the same for all arms together (Holm).
@@ -38,3 +39,15 @@ type Comparison struct {
 
 // Differs says whether the interval leaves 1 out.
 func (c *Comparison) Differs() bool { return c.Low > 1 || c.High < 1 }
+
+// BPFCost is what an eBPF program cost in the metered runs of an arm.
+type BPFCost struct {
+	Arm       string  `json:"arm"`
+	Program   string  `json:"program"`
+	Type      string  `json:"type"`
+	Runs      int64   `json:"runs"`
+	NS        float64 `json:"ns"`
+	RunsPerOp float64 `json:"runs_per_op"`
+	NSPerOp   float64 `json:"ns_per_op"`
+	CPU       float64 `json:"cpu"` // share of one CPU
+}

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/atomicfile"
 )
 
 // A Log is a file of JSON lines that grows by whole lines. One goroutine at a time may use it, and one process: it holds a lock on the file.
@@ -53,6 +56,9 @@ func (l *Log) takeUp() (*Contents, error) {
 	l.starts = c.starts
 	if err := l.cutTo(c.end, c.Cut > 0); err != nil {
 		return nil, err
+	}
+	if l.sync { // a file that was just made is not on the disk before its name is
+		return c, atomicfile.SyncFolder(filepath.Dir(l.path))
 	}
 	return c, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 )
 
 // open opens a log that the test closes.
@@ -183,5 +184,36 @@ func TestLogTellsAFailedWrite(t *testing.T) {
 	}
 	if len(l.starts) != 0 {
 		t.Error("it counts a record that isn't there")
+	}
+}
+
+// TestLogOnAFullDisk keeps the blocks before, whole, and goes on when there is room.
+func TestLogOnAFullDisk(t *testing.T) {
+	folder := t.TempDir()
+	if err := unix.Mount("none", folder, "tmpfs", 0, "size=16k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(folder, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(folder, "log")
+	l, _ := open(t, path)
+	block, err := 0, error(nil)
+	for ; err == nil && block < 1000; block++ {
+		err = l.Append(good(t, block, "baseline"), good(t, block, "perf"))
+	}
+	if !errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), "\n") {
+		t.Fatalf("after %d blocks: %v, want one line about the room", block, err)
+	}
+	if err := unix.Mount("none", folder, "tmpfs", unix.MS_REMOUNT, "size=1M"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(good(t, block, "baseline")); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := ReadFile(path); err != nil || c.Cut > 0 || len(c.Records) != 2*(block-1)+1 {
+		t.Errorf("%+v, %v, want %d records", c, err, 2*(block-1)+1)
 	}
 }

@@ -32,6 +32,8 @@ type Record struct {
 	LatencyHDR string `json:"latency_hdr,omitempty"`
 	// Counters are what the kernel's counters gained in the trial.
 	Counters map[string]float64 `json:"counters,omitempty"`
+	// BPF is what eBPF programs did in a run of its own, after the measured one; nil where nobody looked.
+	BPF *BPF `json:"bpf,omitempty"`
 	// Environment names the fingerprint that it was made in; see [Environment].
 	Environment string `json:"environment"`
 	// Warnings are what to know before believing the figures.
@@ -46,6 +48,23 @@ type Metric struct {
 	Unit  string  `json:"unit"`              // ns/op, op/s, B/s, ns, count
 	More  bool    `json:"more_is_better"`    // throughput is, latency isn't
 	Main  bool    `json:"primary,omitempty"` // the scenario's primary metric
+}
+
+// BPF is a run of the workload in which all eBPF programs of the machine were metered. The meter slows them, so nothing else is measured in it.
+type BPF struct {
+	DurationNS int64        `json:"duration_ns"`
+	Operations int64        `json:"operations"`
+	MeterNS    float64      `json:"meter_ns"`           // what the meter added to what it told of a run; taken off below
+	Programs   []BPFProgram `json:"programs,omitempty"` // that ran
+}
+
+// A BPFProgram is what an eBPF program did.
+type BPFProgram struct {
+	ID   uint32  `json:"id"` // the kernel's, of this trial
+	Name string  `json:"name"`
+	Type string  `json:"type"` // such as Tracing or PerfEvent
+	Runs int64   `json:"runs"`
+	NS   float64 `json:"ns"` // in it, in all
 }
 
 // An Environment is the fingerprint of a machine at the time of an experiment.

@@ -9,7 +9,7 @@
 //	effect.go       ratios of pairs to one [Effect], with all of the below
 //	sequence.go     an interval that may be looked at after each block: the rule for stopping
 //	bootstrap.go    an interval for a number of blocks that was fixed before
-//	permutation.go  a test of no difference
+//	permutation.go  a test of no difference, and the interval that comes of it
 //	holm.go         p-values of many arms together
 //	power.go        what was too small to be seen
 //	outliers.go     blocks far from the others: counted, never dropped

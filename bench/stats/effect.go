@@ -19,7 +19,7 @@ type Effect struct {
 
 	// Low and High are the interval of Ratio that holds however often it was looked at; 0 and +Inf while too little is known.
 	Low, High float64
-	// FixedLow and FixedHigh are the bootstrap interval of Ratio, for a number of blocks that was fixed before.
+	// FixedLow and FixedHigh are the interval of Ratio for a number of blocks that was fixed before; see [Fixed].
 	FixedLow, FixedHigh float64
 
 	P       float64 // of the sign-flip test of no difference, for a number of blocks that was fixed before
@@ -51,7 +51,7 @@ func OfLogs(xs []float64, seed uint64) Effect {
 		s.Add(x)
 	}
 	low, high := s.Interval()
-	fixedLow, fixedHigh, note := BCa(xs, Confidence, seed)
+	fixedLow, fixedHigh, note := Fixed(xs, Confidence, seed)
 	e := Effect{
 		Blocks: len(xs), Ratio: math.Exp(s.Mean()), Median: math.Exp(Median(xs)),
 		Low: math.Exp(low), High: math.Exp(high), FixedLow: math.Exp(fixedLow), FixedHigh: math.Exp(fixedHigh),
@@ -60,6 +60,21 @@ func OfLogs(xs []float64, seed uint64) Effect {
 	}
 	e.Warnings = e.warnings(xs, note)
 	return e
+}
+
+// Fixed is an interval for the mean of xs whose number was fixed before they were looked at: from the lower to the upper end of two intervals,
+// the bootstrap's ([BCa]) and the sign-flip test's ([SignFlipInterval]). The first follows skewed noise but is too narrow where tails are long, as they
+// are on machines that others use too: of 220 experiments whose true ratio was 1 (bench/coverage), ten blocks each, it held 1 in 196, both together in 209. The second was made for such tails, but
+// not for skew. In 1,500 simulations each of 6, 10, 14 and 30 values both together covered 96 to 97% of normal noise, where they are 3 to 7% wider
+// than Student's from 10 values on; 95 to 97% of Student's t with 3 degrees of freedom; 94 to 96% of normal noise of which a tenth
+// is ten times as wide; 94 to 96% of lognormal noise with a skewness of 1.8, and 89 to 92% of one with 6. Notes are those of BCa.
+func Fixed(xs []float64, confidence float64, seed uint64) (low, high float64, note string) {
+	low, high, note = BCa(xs, confidence, seed)
+	if note != "" {
+		return low, high, note
+	}
+	flipLow, flipHigh := SignFlipInterval(xs, confidence, seed)
+	return min(low, flipLow), max(high, flipHigh), ""
 }
 
 // LogRatios are the logarithms of arm over baseline, block by block.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 )
 
 const (
@@ -70,4 +71,65 @@ func someFlips(xs []float64, bound float64, rng *rand.Rand) float64 {
 		}
 	}
 	return float64(far+1) / (flips + 1)
+}
+
+// SignFlipInterval is all values of which [SignFlip] wouldn't say, at a confidence, that the mean of xs differs from them. Flipping the signs of
+// some of xs, less a value, makes their sum as large or larger where the mean of those is no more than the value, so the bounds are quantiles of the means
+// of subsets (Hartigan, "Using subsample values as typical values", JASA 64, 1969). It needs no scale: with noise that is symmetric it holds exactly,
+// however long its tails are. It is infinite for fewer values than such a p needs, which at 95% are six.
+func SignFlipInterval(xs []float64, confidence float64, seed uint64) (low, high float64) {
+	var means []float64
+	if len(xs) <= exactUpTo {
+		means = allSubsetMeans(xs)
+	} else {
+		means = someSubsetMeans(xs, rand.New(rand.NewPCG(seed, 2)))
+	}
+	cut := int((1 - confidence) / 2 * float64(len(means)+1) * (1 + 1e-12)) // 0.025 is not a number of the machine's
+	if cut < 1 {
+		return math.Inf(-1), math.Inf(1)
+	}
+	slices.Sort(means)
+	return means[cut-1], means[len(means)-cut]
+}
+
+// allSubsetMeans are the means of all subsets but the empty one, by Gray code.
+func allSubsetMeans(xs []float64) []float64 {
+	var means []float64
+	in := make([]bool, len(xs))
+	sum, count := 0.0, 0
+	for i := 1; i < 1<<len(xs); i++ {
+		next := bits.TrailingZeros(uint(i))
+		if in[next] = !in[next]; in[next] {
+			sum += xs[next]
+			count++
+		} else {
+			sum -= xs[next]
+			count--
+		}
+		means = append(means, sum/float64(count))
+	}
+	return means
+}
+
+// someSubsetMeans are the means of subsets that were drawn.
+func someSubsetMeans(xs []float64, rng *rand.Rand) []float64 {
+	var means []float64
+	for len(means) < flips {
+		sum, count := 0.0, 0
+		var in uint64
+		for i, x := range xs {
+			if i%64 == 0 {
+				in = rng.Uint64()
+			}
+			if in&1 == 1 {
+				sum += x
+				count++
+			}
+			in >>= 1
+		}
+		if count > 0 {
+			means = append(means, sum/float64(count))
+		}
+	}
+	return means
 }

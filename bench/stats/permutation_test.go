@@ -105,3 +105,56 @@ func TestPairsSeeThroughDrift(t *testing.T) {
 		t.Errorf("paired p %v, interval [%v, %v]; unpaired p %v", e.P, e.Low, e.High, unpaired.P)
 	}
 }
+
+// TestSignFlipIntervalIsTheTest: just inside the interval SignFlip says that the mean may be there, just outside that it isn't.
+func TestSignFlipIntervalIsTheTest(t *testing.T) {
+	for name, xs := range map[string][]float64{
+		"Darwin's plants": darwin,
+		"six":             {1, 2, 4, 8, 16, 3},
+		"heavy tails":     noise(studentT3).draw(rand.New(rand.NewPCG(3, 3)), 11),
+	} {
+		low, high := SignFlipInterval(xs, Confidence, 1)
+		p := func(mean float64) float64 {
+			moved := make([]float64, len(xs))
+			for i, x := range xs {
+				moved[i] = x - mean
+			}
+			return SignFlip(moved, 1)
+		}
+		const little = 1e-6
+		if p(low+little) <= 0.05 || p(high-little) <= 0.05 {
+			t.Errorf("%s: p = %v, %v inside [%v, %v]", name, p(low+little), p(high-little), low, high)
+		}
+		if p(low-little) > 0.05 || p(high+little) > 0.05 {
+			t.Errorf("%s: p = %v, %v outside [%v, %v]", name, p(low-little), p(high+little), low, high)
+		}
+	}
+	if low, high := SignFlipInterval(darwin[:5], Confidence, 1); !math.IsInf(low, -1) || !math.IsInf(high, 1) {
+		t.Errorf("[%v, %v] of five values, which have no p below 0.06", low, high)
+	}
+}
+
+// TestSignFlipIntervalByDraws: drawn subsets give about Student's interval where there are many normal values.
+func TestSignFlipIntervalByDraws(t *testing.T) {
+	xs := noise(normal).draw(rand.New(rand.NewPCG(9, 9)), 100)
+	half := studentQuantile(len(xs), Confidence) * stat.StdErr(stat.StdDev(xs, nil), float64(len(xs)))
+	low, high := SignFlipInterval(xs, Confidence, 1)
+	if math.Abs(low-(stat.Mean(xs, nil)-half)) > 0.15*half || math.Abs(high-(stat.Mean(xs, nil)+half)) > 0.15*half {
+		t.Errorf("[%v, %v] around %v, Student's is ±%v", low, high, stat.Mean(xs, nil), half)
+	}
+}
+
+// TestFixedCovers: where the bootstrap is too narrow, as BCa's comment tells, both together are not.
+func TestFixedCovers(t *testing.T) {
+	const runs = 400
+	for name, f := range map[string]noise{"normal": normal, "heavy tails": studentT3, "A/A with slow trials": slowdowns, "skewed": lognormal(0.5)} {
+		got := share(runs, rand.New(rand.NewPCG(4, 4)), func(rng *rand.Rand) bool {
+			low, high, _ := Fixed(f.draw(rng, 10), Confidence, rng.Uint64())
+			return low <= 0 && 0 <= high
+		})
+		t.Logf("%s: covered %.3f", name, got)
+		if got < 0.95-margin(0.95, runs) {
+			t.Errorf("%s: covered %.3f", name, got)
+		}
+	}
+}

@@ -114,13 +114,21 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	x.Begin = func(e result.Environment) error { return log.AppendEnvironment(&e) }
-	x.Record = func(block []result.Record) error { return log.Append(block...) }
+	blocks, full := 0, false
+	x.Record = func(block []result.Record) error {
+		err := log.Append(block...)
+		if full = err != nil && blocks > 0; full {
+			err = fmt.Errorf("%w; the blocks before are kept: mend that and go on with --resume %s", err, f.output)
+		}
+		blocks++
+		return err
+	}
 	progress := newProgress(errOut, f.quiet)
 	x.Progress = func(p bench.Progress) { progress.line(p.String()) }
 	ctx, _ = untilInterrupted(ctx)
 	o, err := x.Run(ctx)
 	progress.clear()
-	if err != nil && f.resume == "" {
+	if err != nil && f.resume == "" && !full {
 		err = errors.Join(err, os.Remove(f.output)) // a file that says nothing
 	}
 	if err != nil {
@@ -313,10 +321,10 @@ func listKinds(out io.Writer) error {
 // report writes the table to out, and what one must know beside it to errOut.
 func (f *runFlags) report(o *bench.Outcome, objectives []result.Objective, seed uint64, out, errOut io.Writer) error {
 	if f.json {
-		return writeJSON(out, runSummary{f.output, seed, o.Blocks, string(o.End), o.Environment, o.Comparisons, objectives})
+		return writeJSON(out, runSummary{f.output, seed, o.Blocks, string(o.End), o.Environment, o.Comparisons, o.BPF, objectives})
 	}
 	opts := reports.ComparisonOptions{Markdown: f.markdown, Color: isTerminal(out)}
-	if err := reports.Comparisons(out, o.Comparisons, opts); err != nil {
+	if err := errors.Join(reports.Comparisons(out, o.Comparisons, opts), reports.BPFCosts(out, o.BPF, opts)); err != nil {
 		return err
 	}
 	if len(objectives) > 0 {
@@ -340,5 +348,6 @@ type runSummary struct {
 	End         string              `json:"end"`
 	Environment result.Environment  `json:"environment"`
 	Comparisons []result.Comparison `json:"comparisons"`
+	BPF         []result.BPFCost    `json:"bpf,omitempty"`
 	Objectives  []result.Objective  `json:"objectives,omitempty"`
 }

@@ -82,7 +82,7 @@ func replace(path string, perm fs.FileMode, write func(io.Writer) error) (err er
 		return err
 	}
 	renamed = true
-	return syncFolder(filepath.Dir(path))
+	return SyncFolder(filepath.Dir(path))
 }
 
 // createTemp makes a new file with a short name of its own: one derived from the target's could be too long. os.CreateTemp isn't
@@ -114,9 +114,9 @@ func fill(f *os.File, write func(io.Writer) error) error {
 	return w.Flush()
 }
 
-// syncFolder makes the rename last. Some network and FUSE file systems can't sync a folder and say so with EINVAL or ENOTSUP; the file
-// is in place then and nothing is left to do.
-func syncFolder(folder string) error {
+// SyncFolder makes last what was made, renamed or removed in a folder. Some network and FUSE file systems can't sync a folder and say so with
+// EINVAL or ENOTSUP; the file is in place then and nothing is left to do.
+func SyncFolder(folder string) error {
 	d, err := os.Open(folder)
 	if err != nil {
 		return err

@@ -20,11 +20,14 @@ type crew struct {
 	timed         bool // each operation takes microseconds
 	files         bool
 	folder        folder
+	spin          time.Duration
 }
 
 // newCrew makes a crew for some calls.
 func newCrew(v scenarios.Values, kinds ...*call) (crew, error) {
-	c := crew{threads: v.Int("threads"), size: v.Size("size"), timed: true, folder: folder{parent: v.Text("folder")}}
+	c := crew{
+		threads: v.Int("threads"), size: v.Size("size"), timed: true, folder: folder{parent: v.Text("folder")}, spin: v.Duration("spin"),
+	}
 	for _, k := range kinds {
 		if err := k.checkSize(c.size); err != nil {
 			return crew{}, err
@@ -57,12 +60,14 @@ func (c *crew) run(ctx context.Context, d time.Duration, open func(thread int, w
 	var opened, ended sync.WaitGroup
 	opened.Add(c.threads)
 	begin := make(chan time.Time)
+	spin := scenarios.NewSpin(c.spin)
 	for i := range workers {
 		workers[i] = newWorker(c.timed)
 		ended.Go(func() {
 			workers[i].work(func() (pattern, error) {
 				defer opened.Done()
-				return open(i, site{size: c.size, file: c.folder.file(i)})
+				p, err := open(i, site{size: c.size, file: c.folder.file(i)})
+				return slow(p, spin), err
 			}, begin, d, &stop)
 		})
 	}
@@ -122,4 +127,22 @@ func notes(workers []*worker) []string {
 			idle, len(workers)))
 	}
 	return all
+}
+
+// slow adds work to each operation of a pattern.
+func slow(p pattern, spin scenarios.Spin) pattern {
+	if spin == (scenarios.Spin{}) || p == nil {
+		return p
+	}
+	return slowed{p, spin}
+}
+
+type slowed struct {
+	pattern
+	spin scenarios.Spin
+}
+
+func (s slowed) do() error {
+	s.spin.Do()
+	return s.pattern.do()
 }

@@ -213,3 +213,16 @@ func TestNextBatch(t *testing.T) {
 		}
 	}
 }
+
+// TestSpin adds work to each operation: a millisecond leaves no more than ten of them in ten, however fast the call is.
+func TestSpin(t *testing.T) {
+	c := crew{threads: 1, spin: time.Millisecond}
+	o, err := c.run(t.Context(), 10*time.Millisecond, opener(&fake{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The step of the spin is calibrated while others want the CPU too: it may be off, but not by half.
+	if o.Operations < 1 || o.Operations > 20 {
+		t.Errorf("%d operations of a millisecond in 10 ms", o.Operations)
+	}
+}

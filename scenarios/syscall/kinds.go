@@ -32,5 +32,9 @@ func crewParams() []scenarios.Param {
 			Name: "folder", Type: scenarios.Text,
 			About: "in which the calls' files are made; without it " + sharedMemory + " or, where there is none, the folder for temporary files",
 		},
+		{
+			Name: "spin", Type: scenarios.Duration, Default: "0s", Min: 0, Max: 1,
+			About: "work without calls that is added to each operation: a slowdown of known size",
+		},
 	}
 }
