@@ -19,4 +19,5 @@
 //	fingerprint.go  the machine
 //	experiment.go   blocks, until the interval is narrow enough or the budget is spent
 //	judge.go        records to comparisons
+//	tune.go         arms that are settings of knobs, which of them gains what, and the best measured again
 package bench
