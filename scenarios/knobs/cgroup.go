@@ -35,8 +35,7 @@ var cgroupKind = kind{
 	check:    checkCgroup,
 	read:     func(_ place, name string) (string, error) { return readCgroup(name) },
 	write:    func(_ place, name, value string) error { return writeCgroup(name, value) },
-	original: groupOf,
-	restore:  removeGroup,
+	original: groupOf, checkOriginal: checkGroup, restore: removeGroup,
 	launch: func(name, _ string) (Launch, error) {
 		folder, err := groupOf(name)
 		return Launch{Cgroups: []string{folder}}, err
@@ -215,14 +214,19 @@ const (
 	removePause = 10 * time.Millisecond
 )
 
+// checkGroup wants a folder that can only be a group of ours: removing it takes no more than rmdir.
+func checkGroup(folder string) error {
+	if len(folder) > maxValue || !groupName.MatchString(filepath.Base(folder)) || filepath.Clean(folder) != folder || !filepath.IsAbs(folder) {
+		return fmt.Errorf("%.40q is no control group of ours", folder)
+	}
+	return nil
+}
+
 // removeGroup removes a group of ours or of a killed run. What still runs in it is moved to the group that we are in.
 func removeGroup(name, folder string) (note string, err error) {
 	c, err := findControl(name)
 	if err != nil {
 		return "", err
-	}
-	if !groupName.MatchString(filepath.Base(folder)) || filepath.Clean(folder) != folder || !filepath.IsAbs(folder) {
-		return "", fmt.Errorf("%s is no control group of ours", folder)
 	}
 	for range removeTries {
 		err = unix.Rmdir(folder)
@@ -259,7 +263,7 @@ func moveTasks(h hierarchy, folder string) error {
 	}
 	for _, id := range strings.Fields(string(text)) {
 		if err := tree(h.own).write(file, id); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("move process %s to %s: %w", id, h.own, plain(err))
+			return fmt.Errorf("move process %s to %s: %w", id, h.own, err)
 		}
 	}
 	return nil

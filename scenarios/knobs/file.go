@@ -5,8 +5,6 @@ package knobs
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -50,7 +48,7 @@ func mountSysfs() (*os.File, error) {
 	return os.NewFile(uintptr(mount), string(newSysfs)), nil
 }
 
-// open opens what lies in the tree, and nothing outside of it.
+// open opens what lies in the tree, and nothing outside of it. Errors of a tree say nothing of its paths: users know knobs by other names.
 func (t tree) open(path string, flags int) (*os.File, error) {
 	folder, err := t.folder()
 	if err != nil {
@@ -61,7 +59,7 @@ func (t tree) open(path string, flags int) (*os.File, error) {
 		Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
@@ -74,14 +72,14 @@ func (t tree) read(path string) (string, error) {
 	}
 	defer f.Close()
 	text := make([]byte, maxValue+1)
-	n, err := f.Read(text)
-	if errors.Is(err, io.EOF) { // an empty list
-		err = nil
+	n, err := unix.Read(int(f.Fd()), text)
+	switch {
+	case err != nil:
+		return "", err
+	case n > maxValue:
+		return "", fmt.Errorf("it has more than %d bytes", maxValue)
 	}
-	if n > maxValue {
-		err = fmt.Errorf("it has more than %d bytes", maxValue)
-	}
-	return strings.Join(strings.Fields(string(text[:n])), " "), err
+	return strings.Join(strings.Fields(string(text[:n])), " "), nil
 }
 
 // write writes in one call, as these files need it.
@@ -90,14 +88,14 @@ func (t tree) write(path, value string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(value + "\n")
+	_, err = unix.Write(int(f.Fd()), []byte(value+"\n"))
 	return errors.Join(err, f.Close())
 }
 
 // check says why a file can't be read or written. Opening it for writing changes nothing.
 func (t tree) check(path string) error {
 	if _, err := t.read(path); err != nil {
-		return plain(err)
+		return err
 	}
 	f, err := t.open(path, unix.O_WRONLY)
 	switch {
@@ -108,7 +106,7 @@ func (t tree) check(path string) error {
 	case errors.Is(err, unix.EACCES) && os.Geteuid() != 0:
 		return errors.New("it takes root to set it: use sudo")
 	}
-	return fmt.Errorf("it can't be set: %w", plain(err))
+	return fmt.Errorf("it can't be set: %w", err)
 }
 
 // list returns the names in a folder, sorted.
@@ -130,13 +128,4 @@ func same(a, b string) bool {
 		y, errY := strconv.ParseInt(b, 0, 64)
 		return a == b || errX == nil && errY == nil && x == y
 	})
-}
-
-// plain returns the cause within an error of package os, whose text repeats operation and path.
-func plain(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }

@@ -117,9 +117,12 @@ func (j *Journal) lock() (same bool, err error) {
 	return mine.Ino == there.Ino && mine.Dev == there.Dev, err
 }
 
-// fail names the journal in an error.
+// fail names the journal in an error, once.
 func (j *Journal) fail(err error) error {
-	return fmt.Errorf("journal %s: %w", j.path, plain(err))
+	if path := new(fs.PathError); errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("journal %s: %w", j.path, err)
 }
 
 // read returns what is in the file, at most one byte more than a journal may have.
@@ -169,7 +172,10 @@ func (j *Journal) noteAll(k *Knob) error {
 	if err == nil {
 		err = j.note(partner)
 	}
-	return cmp.Or(err, j.note(k))
+	if err != nil {
+		return err
+	}
+	return j.note(k)
 }
 
 // note writes down the original of a knob, once.
@@ -182,7 +188,7 @@ func (j *Journal) note(k *Knob) error {
 	}
 	original, err := k.original()
 	if err != nil {
-		return fmt.Errorf("%s: %w", k, plain(err))
+		return fmt.Errorf("%s: %w", k, err)
 	}
 	e := entry{k.Kind, k.Name, original}
 	if _, err := e.knob(); err != nil {
@@ -236,7 +242,7 @@ func (j *Journal) append(e entry) error {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		return errors.Join(plain(err), j.file.Truncate(j.size))
+		return cmp.Or(err, j.file.Truncate(j.size)) // both are done
 	}
 	j.size += int64(len(text))
 	return nil

@@ -21,8 +21,10 @@ type kind struct {
 	check func(at place, name, value string) error
 	read  func(at place, name string) (string, error)
 	write func(at place, name, value string) error // nil when it applies to the workload alone
-	// original is what a journal writes down before the first change; nil: what is read.
-	original func(name string) (string, error)
+	// original is what a journal writes down before the first change; nil: what is read. checkOriginal says whether it may be one; nil: when
+	// it is a value.
+	original      func(name string) (string, error)
+	checkOriginal func(original string) error
 	// restore puts that back and says what it did; nil: it is written.
 	restore func(name, original string) (note string, err error)
 	// partner names another that changes with it, so that both have to be put back; "" for none.

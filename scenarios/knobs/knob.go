@@ -140,18 +140,22 @@ func (k *Knob) For(work *scenarios.Kind) error {
 	return k.where(k.check)
 }
 
-// check tries the knob with all its values in a place. What ends with the place can be set there; on the machine nothing is.
+// check looks at the knob and its values in a place. What ends with the place is set there for a try; on the machine nothing is.
 func (k *Knob) check(at place) error {
 	for _, value := range k.Values {
-		if k.kind.check != nil {
-			if err := k.kind.check(at, k.Name, value); err != nil {
-				return fmt.Errorf("%s: %w", k, err)
-			}
+		if k.kind.check == nil {
+			break
 		}
-		if at == space {
-			if err := k.set(at, value); err != nil {
-				return err
-			}
+		if err := k.kind.check(at, k.Name, value); err != nil {
+			return fmt.Errorf("%s: %w", k, err)
+		}
+	}
+	if at == machine {
+		return nil
+	}
+	for _, value := range k.Values {
+		if err := k.set(at, value); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -203,11 +207,11 @@ func (k *Knob) where(f func(place) error) error {
 // set changes the value, and makes sure that it took.
 func (k *Knob) set(at place, value string) error {
 	if err := k.kind.write(at, k.Name, value); err != nil {
-		return fmt.Errorf("set %s=%s: %w", k, value, plain(err))
+		return fmt.Errorf("set %s=%s: %w", k, value, err)
 	}
 	got, err := k.kind.read(at, k.Name)
 	if err != nil {
-		return fmt.Errorf("read %s after setting it: %w", k, plain(err))
+		return fmt.Errorf("read %s after setting it: %w", k, err)
 	}
 	if !same(got, value) {
 		return fmt.Errorf("%s: asked %s, the kernel took %s", k, value, got)

@@ -47,7 +47,7 @@ func (l *Launch) Start(cmd *exec.Cmd) error {
 	for _, folder := range l.Cgroups { // before the CPUs, which a group sets too
 		group, err := joinGroup(cmd, folder)
 		if err != nil {
-			return fmt.Errorf("control group %s: %w", folder, plain(err))
+			return fmt.Errorf("control group %s: %w", folder, err)
 		}
 		defer group.Close()
 	}

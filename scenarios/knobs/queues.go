@@ -48,6 +48,9 @@ func queueKind(name, prefix, file string) kind {
 			if lists := len(strings.Fields(value)); lists != 1 && lists != len(paths) {
 				return fmt.Errorf("value %q is for %d queues; it has %d", value, lists, len(paths))
 			}
+			if _, err := readQueues(at, name, prefix, file); err != nil {
+				return err
+			}
 			return networkDevices(at).check(paths[0])
 		},
 		read:     func(at place, name string) (string, error) { return readQueues(at, name, prefix, file) },
@@ -94,23 +97,24 @@ func networkDevices(at place) tree {
 func queueFiles(at place, name, prefix, file string) ([]string, error) {
 	device, queue, one := strings.Cut(name, "/")
 	folder := "class/net/" + device + "/queues/"
-	if one {
-		return []string{folder + queue + "/" + file}, nil
-	}
 	names, err := networkDevices(at).list(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no network device %s here: %w", device, fs.ErrNotExist)
 	}
+	if err != nil {
+		return nil, err
+	}
 	var paths []string
 	for number := range names { // more than there are of either
-		if n := fmt.Sprintf("%s%d", prefix, number); slices.Contains(names, n) {
+		n := fmt.Sprintf("%s%d", prefix, number)
+		if slices.Contains(names, n) && (!one || n == queue) {
 			paths = append(paths, folder+n+"/"+file)
 		}
 	}
-	if err == nil && len(paths) == 0 {
-		err = errors.New("it has no such queues")
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s has no such queue: %w", device, fs.ErrNotExist)
 	}
-	return paths, err
+	return paths, nil
 }
 
 func readQueues(at place, name, prefix, file string) (string, error) {
@@ -122,7 +126,7 @@ func readQueues(at place, name, prefix, file string) (string, error) {
 	for _, path := range paths {
 		mask, err := networkDevices(at).read(path)
 		if errors.Is(err, fs.ErrNotExist) && file == "xps_cpus" {
-			return "", fmt.Errorf("no XPS with a single queue: %w", fs.ErrNotExist)
+			return "", fmt.Errorf("the device has a single queue, so there is nothing to choose: %w", fs.ErrNotExist)
 		}
 		if err != nil {
 			return "", err

@@ -123,13 +123,15 @@ func (e entry) knob() (*Knob, error) {
 	if k.kind.write == nil || k.Name != e.Name {
 		return nil, fmt.Errorf("%s is not for a journal", k)
 	}
-	if e.Original == "" && k.kind.original == nil { // some sysctls are lists that may be empty
+	if k.kind.checkOriginal != nil {
+		return k, k.kind.checkOriginal(e.Original)
+	}
+	if e.Original == "" { // some sysctls are lists that may be empty
 		return k, nil
 	}
-	if k.kind.restore == nil {
-		_, err = k.canonical(e.Original)
-	} else {
-		err = checkText(e.Original, maxValue)
+	original, err := k.canonical(e.Original)
+	if err == nil && original != e.Original {
+		err = fmt.Errorf("%s: %.40q is not how a value is written", k, e.Original)
 	}
 	return k, err
 }

@@ -140,7 +140,7 @@ func (e entry) putBack() (Change, error) {
 		c.Note = "it is gone"
 		return c, nil
 	case err != nil:
-		return c, fmt.Errorf("%s: %w", k, plain(err))
+		return c, fmt.Errorf("%s: %w", k, err)
 	case same(now, e.Original):
 		c.From, c.To = e.Original, e.Original
 		return c, nil

@@ -86,7 +86,7 @@ func checkSysctl(_ place, name, value string) error {
 func writeSysctl(name, value string) error {
 	err := procSys.write(swapSeparators(name), value)
 	if name == congestionControl && errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("%w: network namespaces may have those in net.ipv4.tcp_allowed_congestion_control alone, so add it there", plain(err))
+		return fmt.Errorf("%w: network namespaces may have those in net.ipv4.tcp_allowed_congestion_control alone, so add it there", err)
 	}
 	return err
 }
@@ -152,7 +152,7 @@ func sysctlPerSpace(name string, values []string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, plain(err)
+		return false, err
 	}
 	return true, f.Close()
 }
