@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -196,9 +199,9 @@ func TestHeaders(t *testing.T) {
 			other header
 			wrong string
 		}{
-			{"a version to come", header{journalVersion + 1, h.Boot, h.Spaces, 1}, "of version 2, and this assay knows up to 1"},
-			{"no version", header{0, h.Boot, h.Spaces, 1}, "line 1 is damaged: no version"},
-			{"other namespaces", header{journalVersion, h.Boot, "net:[1]", 1}, "it is of a run in other namespaces (net:[1]; here: ipc:["},
+			{"a version to come", header{journalVersion + 1, h.Boot, h.Net, h.Others, 1}, "of version 2, and this assay knows up to 1"},
+			{"no version", header{0, h.Boot, h.Net, h.Others, 1}, "line 1 is damaged: no version"},
+			{"other namespaces", header{journalVersion, h.Boot, h.Net, "ipc:[1]", 1}, "it is of a run in other namespaces (ipc:[1]; here: ipc:["},
 		} {
 			writeJournal(t, path, c.other, e)
 			_, err := Restore(path)
@@ -207,7 +210,7 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("%s: open: %v", c.what, err)
 			}
 		}
-		writeJournal(t, path, header{journalVersion, "another boot", h.Spaces, 1}, e)
+		writeJournal(t, path, header{journalVersion, "another boot", h.Net, h.Others, 1}, e)
 		text, err := RestoreLeft(path)
 		if want := "sysctl:net.core.somaxconn: the machine was restarted since, which put it back"; err != nil || !strings.Contains(text, want) {
 			t.Errorf("after a restart: %q, %v; want %q", text, err, want)
@@ -218,6 +221,65 @@ func TestHeaders(t *testing.T) {
 		wantRead(t, k, before)
 		return nil
 	})
+}
+
+// TestElsewhere restores from outside of the namespace that a run was in: in there, by way of a process or of a name.
+func TestElsewhere(t *testing.T) {
+	const name = "assay-test-knobs"
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() }) //nolint:errcheck // it may be gone
+	for way, start := range map[string]func() (path string, err error){
+		"a process": func() (string, error) {
+			holder := exec.Command("sleep", "60")
+			err := holder.Start()
+			t.Cleanup(func() {
+				holder.Process.Kill() //nolint:errcheck // it may have ended
+				holder.Wait()         //nolint:errcheck // it was killed
+			})
+			return fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid), err
+		},
+		"a name": func() (string, error) {
+			return filepath.Join(netSpaces, name), exec.Command("ip", "netns", "attach", name, strconv.Itoa(unix.Gettid())).Run()
+		},
+		"nothing": func() (string, error) { return "", nil },
+	} {
+		journal := filepath.Join(t.TempDir(), "journal")
+		listen, rps := mustParse(t, somaxconn+"=128"), mustParse(t, "rps:lo=0")
+		var original, path string
+		inSpace(t, func() (err error) {
+			if original, err = listen.Read(); err != nil {
+				return err
+			}
+			writeJournal(t, journal, mustHeader(t), entry{listen.Kind, listen.Name, original}, entry{rps.Kind, rps.Name, none})
+			if err := errors.Join(listen.set(space, "128"), rps.set(space, "0")); err != nil {
+				return err
+			}
+			path, err = start()
+			return err
+		})
+		changes, err := Restore(journal)
+		if err != nil || len(changes) != 2 {
+			t.Errorf("%s: %v, %v", way, changes, err)
+		}
+		if path == "" {
+			if !strings.Contains(changes[0].Note, "it is gone") || !strings.Contains(changes[1].Note, "it is gone") {
+				t.Errorf("%s: %v", way, changes)
+			}
+			continue
+		}
+		var got []string
+		err = thread.Do(func() error {
+			if err := enter(path); err != nil {
+				return err
+			}
+			one, err := listen.kind.read(space, listen.Name)
+			two, errTwo := rps.kind.read(space, rps.Name)
+			got = []string{one, two}
+			return errors.Join(err, errTwo)
+		})
+		if want := []string{original, none}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %v; want %q", way, got, err, want)
+		}
+	}
 }
 
 // TestCutShort leaves a journal at each length that a killed write could: the change of a line that isn't whole was not made yet.
@@ -294,8 +356,8 @@ func TestNotRoot(t *testing.T) {
 // FuzzJournal never panics; what it takes is what we could have written.
 func FuzzJournal(f *testing.F) {
 	for _, objects := range [][]any{
-		{header{journalVersion, "b", "s", 1}, entry{"sysctl", "net.core.somaxconn", "1"}, entry{"cgroup", "cpu.max", "/x/assay-1"}},
-		{header{2, "b", "s", 1}},
+		{header{journalVersion, "b", "n", "o", 1}, entry{"sysctl", "net.core.somaxconn", "1"}, entry{"cgroup", "cpu.max", "/x/assay-1"}},
+		{header{2, "b", "n", "o", 1}},
 		{entry{"env", "A", "B"}},
 	} {
 		var text []byte

@@ -251,7 +251,7 @@ func (j *Journal) append(e entry) error {
 // Restore puts back all that was changed, the last first, makes sure that each took, and empties the journal. After an error the journal
 // keeps its entries, and Restore can be called again.
 func (j *Journal) Restore() error {
-	if _, err := putBack(j.entries); err != nil {
+	if _, err := putBack(machine, j.entries); err != nil {
 		return err
 	}
 	return j.empty()

@@ -14,7 +14,7 @@ import (
 // A journal is lines, each with a checksum in hexadecimal digits (CRC-32C of what follows the space) and a JSON object: first a header, then
 // an entry for each knob that was changed, in the order of the first changes.
 //
-//	3a58d7b3 {"journal":1,"boot":"6f1c…","spaces":"ipc:[4026531839] net:[4026531840] uts:[4026531838]","pid":4321}
+//	3a58d7b3 {"journal":1,"boot":"6f1c…","net":"net:[4026531840]","others":"ipc:[4026531839] uts:[4026531838]","pid":4321}
 //	91b0c2f4 {"kind":"sysctl","name":"net.core.somaxconn","original":"4096"}
 //
 // A last line that is cut short was being written when its run was killed: the change that it announces was not made yet.
@@ -31,7 +31,8 @@ const (
 type header struct {
 	Journal int    `json:"journal"` // version
 	Boot    string `json:"boot"`    // boot ID: what we change doesn't outlive a boot
-	Spaces  string `json:"spaces"`  // the namespaces that sysctls may belong to
+	Net     string `json:"net"`     // the network namespace
+	Others  string `json:"others"`  // the other namespaces that sysctls may belong to
 	PID     int    `json:"pid"`     // of the run, for people
 }
 

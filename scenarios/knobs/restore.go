@@ -89,23 +89,26 @@ func (h header) putBack(entries []entry) ([]Change, error) {
 		}
 		return changes, nil
 	}
-	if h.Spaces != now.Spaces {
-		return nil, fmt.Errorf("it is of a run in other namespaces (%s; here: %s): restore there (nsenter), or remove the file if those are gone", h.Spaces, now.Spaces)
+	if h.Others != now.Others {
+		return nil, fmt.Errorf("it is of a run in other namespaces (%s; here: %s): restore there (nsenter), or remove the file if those are gone", h.Others, now.Others)
 	}
-	return putBack(entries)
+	if h.Net != now.Net {
+		return putBackElsewhere(h.Net, entries)
+	}
+	return putBack(machine, entries)
 }
 
 // maxPasses is how often the originals are gone through: some values change or bound others, so that not any order will do.
 const maxPasses = 4
 
 // putBack puts back originals, the last first, until all are found as they were.
-func putBack(entries []entry) ([]Change, error) {
+func putBack(at place, entries []entry) ([]Change, error) {
 	changes := make([]Change, len(entries))
 	for pass := range maxPasses {
 		changed := false
 		var errs []error
 		for i, e := range slices.Backward(entries) {
-			c, err := e.putBack()
+			c, err := e.putBack(at)
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -122,7 +125,7 @@ func putBack(entries []entry) ([]Change, error) {
 }
 
 // putBack puts back one original, if it isn't there.
-func (e entry) putBack() (Change, error) {
+func (e entry) putBack(at place) (Change, error) {
 	c := Change{Knob: e.Kind + ":" + e.Name}
 	k, err := e.knob()
 	if err != nil {
@@ -134,7 +137,7 @@ func (e entry) putBack() (Change, error) {
 		}
 		return c, nil
 	}
-	now, err := k.kind.read(machine, k.Name)
+	now, err := k.kind.read(at, k.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		c.Note = "it is gone"
@@ -146,7 +149,7 @@ func (e entry) putBack() (Change, error) {
 		return c, nil
 	}
 	c.From, c.To = now, e.Original
-	return c, k.set(machine, e.Original)
+	return c, k.set(at, e.Original)
 }
 
 // original is what a journal writes down.
@@ -163,13 +166,15 @@ func newHeader() (header, error) {
 	if err != nil {
 		return header{}, err
 	}
-	var spaces []string
-	for _, name := range []string{"ipc", "net", "uts"} {
+	h := header{Journal: journalVersion, Boot: boot, PID: os.Getpid()}
+	var others []string
+	for _, name := range []string{"net", "ipc", "uts"} {
 		space, err := os.Readlink("/proc/thread-self/ns/" + name)
 		if err != nil {
 			return header{}, err
 		}
-		spaces = append(spaces, space)
+		others = append(others, space)
 	}
-	return header{Journal: journalVersion, Boot: boot, Spaces: strings.Join(spaces, " "), PID: os.Getpid()}, nil
+	h.Net, h.Others = others[0], strings.Join(others[1:], " ")
+	return h, nil
 }
