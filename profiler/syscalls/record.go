@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syscalls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/profiler/internal/target"
+)
+
+// recorder is a recording that is going on.
+type recorder struct {
+	opts    Options
+	each    func(*Call) error
+	kernel  *bpf.Calls
+	plans   *[bpf.CallPlans]plan
+	call    Call
+	paths   numbers // nil: as they are
+	began   uint64  // CLOCK_MONOTONIC
+	counts  [bpf.CallPlans]uint64
+	command *exec.Cmd
+	rec     Recording
+}
+
+// Record hands each call to each, in the order in which they end, until the duration is over, the command has ended or ctx is done,
+// whichever comes first: all three are good ends. An error of each ends it too. The call must not be kept.
+func Record(ctx context.Context, opts Options, each func(*Call) error) (*Recording, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	r := &recorder{opts: opts, each: each, plans: plans()}
+	if opts.NoPaths {
+		r.paths = numbers{}
+	}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	err := r.run(ctx)
+	if err == nil {
+		err = r.finish()
+	}
+	return &r.rec, errors.Join(err, r.close())
+}
+
+// open loads and attaches the programs, and starts the command.
+func (r *recorder) open() error {
+	config := &bpf.CallsConfig{}
+	for nr := range r.plans {
+		config.Plans[nr] = r.plans[nr].CallPlan
+	}
+	if r.opts.Cgroup != "" {
+		t, err := target.FindCgroup(r.opts.Cgroup)
+		if err != nil {
+			return err
+		}
+		config.CgroupID, config.CgroupSubsys = t.ID, t.Subsys
+	}
+	for _, pid := range r.opts.PIDs {
+		if _, err := target.ThreadGroup(pid); err != nil {
+			return err
+		}
+	}
+	var err error
+	if config.PIDNSLevel, config.PIDNSInum, err = target.PIDNamespace(); err != nil {
+		return err
+	}
+	if r.kernel, err = bpf.LoadCalls(config); err != nil {
+		return err
+	}
+	r.rec.Began, r.began = time.Now(), monotonic()
+	if err := r.kernel.Attach(); err != nil {
+		return err
+	}
+	if err := r.follow(); err != nil {
+		return err
+	}
+	return r.start()
+}
+
+func monotonic() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano())
+}
+
+// follow adds the processes that are there. Children that they get meanwhile are followed by the kernel side.
+func (r *recorder) follow() error {
+	for _, pid := range r.opts.PIDs {
+		pid, err := target.ThreadGroup(pid)
+		if err != nil {
+			return err
+		}
+		if err := r.kernel.Follow(pid); err != nil {
+			return err
+		}
+		children, err := target.Descendants(pid)
+		if err != nil {
+			return err
+		}
+		for _, child := range children {
+			if err := r.kernel.Follow(child); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// start starts the command, whose first recorded call is its execve.
+func (r *recorder) start() error {
+	if len(r.opts.Command) == 0 {
+		return nil
+	}
+	if err := r.kernel.FollowBirths(os.Getpid()); err != nil {
+		return err
+	}
+	r.command = exec.Command(r.opts.Command[0], r.opts.Command[1:]...)
+	r.command.Stdin, r.command.Stdout, r.command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err := r.command.Start()
+	if err != nil {
+		return errors.Join(fmt.Errorf("start command: %w", err), r.kernel.Forget(os.Getpid()))
+	}
+	r.rec.process = r.command.Process
+	r.rec.ended = make(chan struct{})
+	go func() {
+		defer close(r.rec.ended)
+		err := r.command.Wait()
+		r.rec.code = target.ExitCode(r.command.ProcessState)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			r.rec.err = err
+		}
+	}()
+	return r.kernel.Forget(os.Getpid())
+}
+
+const (
+	lookPeriod     = 50 * time.Millisecond // the ring is emptied, and the end looked for
+	progressPeriod = time.Second
+)
+
+// run records until the end.
+func (r *recorder) run(ctx context.Context) error {
+	if r.opts.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, r.rec.Began.Add(r.opts.Duration))
+		defer cancel()
+	}
+	shown := r.rec.Began
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.rec.ended:
+			return nil
+		default:
+		}
+		now := time.Now()
+		if err := r.kernel.Read(now.Add(lookPeriod), r.take); err != nil {
+			return err
+		}
+		if r.opts.Progress != nil && now.Sub(shown) >= progressPeriod {
+			shown = now
+			if err := r.show(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *recorder) show(now time.Time) error {
+	c, _, err := r.kernel.Counters()
+	if err != nil {
+		return err
+	}
+	r.opts.Progress(Progress{Elapsed: now.Sub(r.rec.Began), Calls: r.rec.Calls, Lost: c.RingFull + c.NoRoom})
+	return nil
+}
+
+// take hands a record on.
+func (r *recorder) take(record *bpf.CallRecord) error {
+	if record.Nr < 0 || record.Nr >= bpf.CallPlans {
+		return fmt.Errorf("ring buffer: system call %d", record.Nr)
+	}
+	p := &r.plans[record.Nr]
+	c := &r.call
+	c.fill(record, p, r.began)
+	c.Path, c.Path2 = p.paths(record)
+	if r.paths != nil {
+		c.Path, c.Path2 = r.paths.of(c.Path), r.paths.of(c.Path2)
+	}
+	r.counts[record.Nr]++
+	r.rec.add(record)
+	return r.each(c)
+}
+
+// finish ends the recording, reads what is left and sums up.
+func (r *recorder) finish() error {
+	if err := r.kernel.Detach(); err != nil {
+		return err
+	}
+	r.rec.Elapsed = time.Since(r.rec.Began)
+	if err := r.kernel.Drain(r.take); err != nil {
+		return err
+	}
+	ended := r.rec.NotEnded
+	if err := r.kernel.Sweep(); err != nil {
+		return err
+	}
+	if err := r.kernel.Drain(r.take); err != nil {
+		return err
+	}
+	r.rec.GoingOn = r.rec.NotEnded - ended
+	r.rec.NotEnded = ended
+	return r.sumUp()
+}
+
+func (r *recorder) sumUp() error {
+	c, nested, err := r.kernel.Counters()
+	if err != nil {
+		return err
+	}
+	r.rec.ByName = map[string]uint64{}
+	for nr, n := range r.counts {
+		if n > 0 {
+			r.rec.ByName[r.plans[nr].name] = n
+		}
+	}
+	r.rec.Lost = map[string]uint64{}
+	for cause, n := range map[string]uint64{
+		LostRing: c.RingFull, LostRoom: c.NoRoom, LostNested: nested, LostForeign: c.Foreign, LostOutside: c.Outside,
+	} {
+		if n > 0 {
+			r.rec.Lost[cause] = n
+		}
+	}
+	// A call whose begin found no room ends without one.
+	r.rec.BeganBefore = c.NoBegin - min(c.NoBegin, c.NoRoom)
+	r.rec.Unfollowed = c.Unfollowed
+	return nil
+}
+
+func (r *recorder) close() error {
+	if r.kernel == nil {
+		return nil
+	}
+	return r.kernel.Close()
+}
