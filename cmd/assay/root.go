@@ -51,7 +51,7 @@ It writes pprof profiles, and each says how it was measured: what was lost, how 
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = false
-	root.AddCommand(newRecord(), newRun(), newScenarios(), newWork(), newDoctor(), newVersion())
+	root.AddCommand(newRecord(), newCapture(), newRun(), newScenarios(), newWork(), newDoctor(), newVersion())
 	return root
 }
 
