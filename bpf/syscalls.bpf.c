@@ -11,23 +11,20 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
-/* Of a getpid storm a CPU, a quarter of this is some 50 ms. */
 #define CALLS_RING_BYTES (32 << 20)
-#define WAKE_AT (CALLS_RING_BYTES / 4)
-#define WAKE_NEAR \
-	4096 /* others may send at the same time, so the mark is as broad as some records */
 #define MAX_IOVECS 1024 /* UIO_MAXIOV */
 
 enum { BPF_RB_AVAIL_DATA = 0 };
 
 const volatile struct call_plan plans[PLANS];
-const volatile __u32 own_tgid; /* never recorded */
+const volatile __u32 own_tgid;
 
 /* The call that a thread is in. */
 struct call {
 	struct call_record record;
 	__u32 active;
 	__u32 pending; /* an execve that only counts when it succeeds */
+	__u64 sent;
 };
 
 struct {
@@ -98,18 +95,17 @@ static __always_inline const volatile struct call_plan *plan_of(long nr)
 }
 
 /* Whether the calls of a process are recorded; with pending, only if this one is a successful execve. */
-static __always_inline bool followed(struct task_struct *task, struct ids *ids, bool *pending,
-				     struct call_counters *c)
+static __always_inline bool followed(struct task_struct *task, struct ids *ids, bool named,
+				     bool *pending, struct call_counters *c)
 {
-	bool named = get_ids(task, ids);
 	__u32 *follow;
 
-	if (target_kind == TARGET_CGROUP) {
+	if (target_kind == TARGET_CGROUP && (!named || ids->tgid != own_tgid)) {
 		if (!in_cgroup(task))
 			return false;
 		if (!named)
 			COUNT(c, outside);
-		return named && ids->tgid != own_tgid;
+		return named;
 	}
 	if (!named)
 		return false;
@@ -120,25 +116,30 @@ static __always_inline bool followed(struct task_struct *task, struct ids *ids, 
 	return true;
 }
 
-/* A thread's own note: of one that is followed, and made if need be. */
+/* A thread's own note, if its call is to be recorded. */
 static __always_inline struct call *get_call(struct task_struct *task, long nr,
 					     struct call_counters *c)
 {
+	struct call *call = bpf_task_storage_get(&calls, task, NULL, 0);
 	const volatile struct call_plan *plan = plan_of(nr);
 	struct ids ids = {};
-	bool pending = false;
-	struct call *call;
+	bool named = get_ids(task, &ids), pending = false;
 
-	if (!followed(task, &ids, &pending, c))
-		return NULL;
-	if (pending && (!plan || !(plan->flags & PLAN_EXECS)))
-		return NULL;
-	call = bpf_task_storage_get(&calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!call) {
-		COUNT(c, no_room);
-		return NULL;
+	/* Who has been followed by its number is so until its end; but we ourselves only for a moment. */
+	if (!call || call->pending || target_kind == TARGET_CGROUP || ids.tgid == own_tgid) {
+		if (!followed(task, &ids, named, &pending, c))
+			return NULL;
+		if (pending && (!plan || !(plan->flags & PLAN_EXECS)))
+			return NULL;
+		if (!call)
+			call = bpf_task_storage_get(&calls, task, NULL,
+						    BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!call) {
+			COUNT(c, no_room);
+			return NULL;
+		}
+		call->pending = pending;
 	}
-	call->pending = pending;
 	call->record.tgid = ids.tgid;
 	call->record.tid = ids.tid;
 	return call;
@@ -378,17 +379,18 @@ static __always_inline void take_memory(struct call_record *r,
 static __always_inline void send(struct call *call, struct call_counters *c)
 {
 	struct call_record *r = &call->record;
-	__u64 len = r->path_len[0] + r->path_len[1], waiting;
+	__u64 len = r->path_len[0] + r->path_len[1], wake = BPF_RB_NO_WAKEUP;
 
 	call->active = 0;
 	if (len > sizeof(r->paths))
 		len = 0;
 	barrier_var(len);
 	len += offsetof(struct call_record, paths);
-	waiting = bpf_ringbuf_query(&calls_ring, BPF_RB_AVAIL_DATA);
-	if (bpf_ringbuf_output(&calls_ring, r, len,
-			       waiting - (WAKE_AT - WAKE_NEAR) < 2 * WAKE_NEAR ? BPF_RB_FORCE_WAKEUP
-									       : BPF_RB_NO_WAKEUP))
+	/* User space looks by itself every 50 ms; a thread that calls more often looks whether that is enough. */
+	if (!(call->sent++ % 64) &&
+	    bpf_ringbuf_query(&calls_ring, BPF_RB_AVAIL_DATA) > CALLS_RING_BYTES / 8)
+		wake = BPF_RB_FORCE_WAKEUP;
+	if (bpf_ringbuf_output(&calls_ring, r, len, wake))
 		COUNT(c, ring_full);
 	else
 		COUNT(c, calls);
@@ -467,11 +469,11 @@ static __always_inline void end_unseen(struct task_struct *task, struct pt_regs 
 {
 	const volatile struct call_plan *plan = plan_of(REGS_SYSCALL(regs));
 	struct ids ids = {};
-	bool pending = false;
+	bool named = get_ids(task, &ids), pending = false;
 
 	if (plan && plan->flags & PLAN_FORKS && !result)
 		return;
-	if (followed(task, &ids, &pending, c) && !pending)
+	if (ids.tgid != own_tgid && followed(task, &ids, named, &pending, c) && !pending)
 		COUNT(c, no_begin);
 }
 

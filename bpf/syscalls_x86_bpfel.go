@@ -18,6 +18,7 @@ type SyscallsCall struct {
 	Record  SyscallsCallRecord
 	Active  uint32
 	Pending uint32
+	Sent    uint64
 }
 
 type SyscallsCallCounters struct {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -119,15 +120,15 @@ func (f *captureFlags) capture(ctx context.Context) (*syscalls.Recording, error)
 }
 
 func (f *captureFlags) record(ctx context.Context, w io.Writer) (*syscalls.Recording, error) {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		return nil, fmt.Errorf("kernel release: %w", err)
-	}
-	writer, err := trace.NewWriter(w, trace.Header{
-		Arch: runtime.GOARCH, Kernel: unix.ByteSliceToString(kernel.Release[:]), Command: f.opts.Command, Began: time.Now(),
-	})
+	header, err := f.header()
 	if err != nil {
 		return nil, err
+	}
+	var writer *trace.Writer
+	f.opts.Started = func(began time.Time, empty time.Duration) (err error) {
+		header.Began, header.Empty = began, empty
+		writer, err = trace.NewWriter(w, header)
+		return err
 	}
 	var call trace.Call
 	rec, err := syscalls.Record(ctx, f.opts, func(c *syscalls.Call) error {
@@ -144,6 +145,21 @@ func (f *captureFlags) record(ctx context.Context, w io.Writer) (*syscalls.Recor
 	return rec, writer.Close(lost)
 }
 
+func (f *captureFlags) header() (trace.Header, error) {
+	h := trace.Header{Arch: runtime.GOARCH, Command: f.opts.Command}
+	var kernel unix.Utsname
+	if err := unix.Uname(&kernel); err != nil {
+		return h, fmt.Errorf("kernel release: %w", err)
+	}
+	h.Kernel = unix.ByteSliceToString(kernel.Release[:])
+	if len(f.opts.Command) == 0 || f.opts.NoPaths {
+		return h, nil
+	}
+	var err error
+	h.Folder, err = os.Getwd()
+	return h, err
+}
+
 // toTrace makes a call of a recording of one of the recorder.
 func toTrace(t *trace.Call, c *syscalls.Call) {
 	*t = trace.Call{
@@ -152,7 +168,8 @@ func toTrace(t *trace.Call, c *syscalls.Call) {
 	}
 }
 
-var classes = map[syscalls.Kind]trace.FDClass{
+// classes are the classes of files that are no sockets.
+var classes = [...]trace.FDClass{
 	syscalls.NoFile: trace.NoFD, syscalls.Regular: trace.Regular, syscalls.Directory: trace.Directory, syscalls.Pipe: trace.Pipe,
 	syscalls.EventFD: trace.EventFD, syscalls.Epoll: trace.Epoll, syscalls.TimerFD: trace.TimerFD, syscalls.SignalFD: trace.SignalFD,
 	syscalls.TTY: trace.TTY, syscalls.Device: trace.Device, syscalls.Other: trace.OtherFD,

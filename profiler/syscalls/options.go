@@ -16,6 +16,9 @@ type Options struct {
 	Command  []string      // started, and recorded from its execve to its end, with its descendants
 	Duration time.Duration // 0: until the context ends, or the command does
 	NoPaths  bool          // a number for each distinct path in its place
+	// Started is called when the recording begins, before the first call is handed out. Empty is what a call that does next to nothing
+	// takes as we see it. An error ends the recording.
+	Started func(began time.Time, empty time.Duration) error
 	// Progress is called about once a second while recording.
 	Progress func(Progress)
 }

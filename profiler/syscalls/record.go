@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,7 @@ type recorder struct {
 	plans   *[bpf.CallPlans]plan
 	call    Call
 	paths   numbers // nil: as they are
+	own     int     // our own process
 	began   uint64  // CLOCK_MONOTONIC
 	counts  [bpf.CallPlans]uint64
 	command *exec.Cmd
@@ -36,7 +39,7 @@ func Record(ctx context.Context, opts Options, each func(*Call) error) (*Recordi
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	r := &recorder{opts: opts, each: each, plans: plans()}
+	r := &recorder{opts: opts, each: each, plans: plans(), own: os.Getpid()}
 	if opts.NoPaths {
 		r.paths = numbers{}
 	}
@@ -75,14 +78,54 @@ func (r *recorder) open() error {
 	if r.kernel, err = bpf.LoadCalls(config); err != nil {
 		return err
 	}
-	r.rec.Began, r.began = time.Now(), monotonic()
 	if err := r.kernel.Attach(); err != nil {
+		return err
+	}
+	if r.rec.Empty, err = r.measureEmpty(); err != nil {
+		return err
+	}
+	r.rec.Began, r.began = time.Now(), monotonic()
+	if err := r.opts.Started(r.rec.Began, r.rec.Empty); err != nil {
 		return err
 	}
 	if err := r.follow(); err != nil {
 		return err
 	}
 	return r.start()
+}
+
+// emptyCalls is how many calls measureEmpty makes.
+const emptyCalls = 1001
+
+// measureEmpty records calls of our own that do next to nothing, and returns the median of their durations.
+func (r *recorder) measureEmpty() (time.Duration, error) {
+	if err := r.kernel.Follow(r.own); err != nil {
+		return 0, err
+	}
+	made := make(chan int)
+	go func() {
+		runtime.LockOSThread() // without an end: the thread ends with the goroutine
+		for range emptyCalls {
+			unix.Getppid()
+		}
+		made <- unix.Gettid()
+	}()
+	tid := <-made
+	if err := r.kernel.Forget(r.own); err != nil {
+		return 0, err
+	}
+	var durations []uint64
+	err := r.kernel.Drain(func(record *bpf.CallRecord) error {
+		if int(record.Tid) == tid && record.Nr == unix.SYS_GETPPID {
+			durations = append(durations, record.Duration)
+		}
+		return nil
+	})
+	if err != nil || len(durations) == 0 {
+		return 0, err
+	}
+	slices.Sort(durations)
+	return time.Duration(durations[len(durations)/2]), nil
 }
 
 func monotonic() uint64 {
@@ -121,14 +164,14 @@ func (r *recorder) start() error {
 	if len(r.opts.Command) == 0 {
 		return nil
 	}
-	if err := r.kernel.FollowBirths(os.Getpid()); err != nil {
+	if err := r.kernel.FollowBirths(r.own); err != nil {
 		return err
 	}
 	r.command = exec.Command(r.opts.Command[0], r.opts.Command[1:]...)
 	r.command.Stdin, r.command.Stdout, r.command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := r.command.Start()
 	if err != nil {
-		return errors.Join(fmt.Errorf("start command: %w", err), r.kernel.Forget(os.Getpid()))
+		return errors.Join(fmt.Errorf("start command: %w", err), r.kernel.Forget(r.own))
 	}
 	r.rec.process = r.command.Process
 	r.rec.ended = make(chan struct{})
@@ -141,7 +184,7 @@ func (r *recorder) start() error {
 			r.rec.err = err
 		}
 	}()
-	return r.kernel.Forget(os.Getpid())
+	return r.kernel.Forget(r.own)
 }
 
 const (
@@ -191,6 +234,9 @@ func (r *recorder) show(now time.Time) error {
 func (r *recorder) take(record *bpf.CallRecord) error {
 	if record.Nr < 0 || record.Nr >= bpf.CallPlans {
 		return fmt.Errorf("ring buffer: system call %d", record.Nr)
+	}
+	if record.Tgid == uint32(r.own) {
+		return nil // it was going on while we measured ourselves
 	}
 	p := &r.plans[record.Nr]
 	c := &r.call

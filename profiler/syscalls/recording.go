@@ -23,6 +23,7 @@ const (
 // Recording is what is known of a recording beside its calls.
 type Recording struct {
 	Began   time.Time
+	Empty   time.Duration // what a call that does next to nothing takes as we see it
 	Elapsed time.Duration
 	Calls   uint64            // handed out
 	ByName  map[string]uint64 // of them
