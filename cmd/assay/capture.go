@@ -4,15 +4,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +17,7 @@ import (
 
 	"github.com/assaylab/assay/internal/atomicfile"
 	"github.com/assaylab/assay/profiler/syscalls"
+	"github.com/assaylab/assay/reports"
 	"github.com/assaylab/assay/scenarios/syscall/trace"
 )
 
@@ -138,9 +135,9 @@ func (f *captureFlags) record(ctx context.Context, w io.Writer) (*syscalls.Recor
 	if err != nil {
 		return rec, err
 	}
-	lost := maps.Clone(rec.Lost)
-	if rec.BeganBefore > 0 {
-		lost["began before the recording"] = rec.BeganBefore
+	lost := map[string]uint64{}
+	for cause, n := range rec.Lost {
+		lost[cause] = uint64(n)
 	}
 	return rec, writer.Close(lost)
 }
@@ -199,70 +196,17 @@ func classOf(f syscalls.File) trace.FDClass {
 	return trace.OtherSocket
 }
 
-// captureSummary is what --json prints.
-type captureSummary struct {
-	File        string            `json:"file"`
-	Seconds     float64           `json:"seconds"`
-	Calls       uint64            `json:"calls"`
-	ByName      map[string]uint64 `json:"by_name"`
-	Lost        map[string]uint64 `json:"lost"`
-	NotEnded    uint64            `json:"not_ended"`
-	GoingOn     uint64            `json:"going_on"`
-	BeganBefore uint64            `json:"began_before"`
-	Unfollowed  uint64            `json:"unfollowed_processes"`
-	PathsCut    uint64            `json:"paths_cut"`
-	PathsUnread uint64            `json:"paths_unread"`
-	Unread      uint64            `json:"memory_unread"`
-}
-
+// sumUp says what was recorded.
 func (f *captureFlags) sumUp(rec *syscalls.Recording, out, errOut io.Writer) error {
-	s := captureSummary{
-		File: f.output, Seconds: rec.Elapsed.Seconds(), Calls: rec.Calls, ByName: rec.ByName, Lost: rec.Lost, NotEnded: rec.NotEnded,
-		GoingOn: rec.GoingOn, BeganBefore: rec.BeganBefore, Unfollowed: rec.Unfollowed,
-		PathsCut: rec.PathsCut, PathsUnread: rec.PathsUnread, Unread: rec.Unread,
+	c := &reports.Capture{
+		File: f.output, DurationNS: int64(rec.Elapsed), EmptyNS: int64(rec.Empty), Calls: rec.Calls, Names: rec.Names,
+		Lost: rec.Lost, Partial: rec.Partial, Unfollowed: rec.Unfollowed,
 	}
 	switch {
 	case f.json:
-		return json.NewEncoder(out).Encode(s)
+		return reports.CaptureJSON(out, c)
 	case f.quiet:
 		return nil
 	}
-	_, err := io.WriteString(errOut, s.text())
-	return err
-}
-
-// shownNames is how many names the summary tells of.
-const shownNames = 10
-
-func (s *captureSummary) text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d system calls in %.1f s\n", s.File, s.Calls, s.Seconds)
-	names := slices.SortedFunc(maps.Keys(s.ByName), func(a, b string) int { return int(s.ByName[b]) - int(s.ByName[a]) })
-	for i, name := range names {
-		if i == shownNames {
-			fmt.Fprintf(&b, "  and %d other names\n", len(names)-i)
-			break
-		}
-		fmt.Fprintf(&b, "  %9d %s\n", s.ByName[name], name)
-	}
-	for _, cause := range slices.Sorted(maps.Keys(s.Lost)) {
-		fmt.Fprintf(&b, "lost: %d calls (%s)\n", s.Lost[cause], cause)
-	}
-	for _, line := range []struct {
-		n    uint64
-		text string
-	}{
-		{s.NotEnded, "calls never ended: their threads did"},
-		{s.GoingOn, "calls went on when the recording ended"},
-		{s.BeganBefore, "calls began before the recording: left out"},
-		{s.Unfollowed, "processes found no room among the recorded"},
-		{s.PathsCut, "calls have a path cut at 255 bytes"},
-		{s.PathsUnread, "calls lack a path: it could not be read"},
-		{s.Unread, "calls lack a size or value: it could not be read"},
-	} {
-		if line.n > 0 {
-			fmt.Fprintf(&b, "%d %s\n", line.n, line.text)
-		}
-	}
-	return b.String()
+	return reports.CaptureSummary(errOut, c)
 }

@@ -26,8 +26,8 @@ type Options struct {
 // Progress is how far a recording is.
 type Progress struct {
 	Elapsed time.Duration
-	Calls   uint64
-	Lost    uint64
+	Calls   int64
+	Lost    int64
 }
 
 // check says what is wrong.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -28,7 +29,8 @@ type recorder struct {
 	paths   numbers // nil: as they are
 	own     int     // our own process
 	began   uint64  // CLOCK_MONOTONIC
-	counts  [bpf.CallPlans]uint64
+	counts  [bpf.CallPlans]int64
+	unended string // what calls without an end lack now
 	command *exec.Cmd
 	rec     Recording
 }
@@ -39,7 +41,8 @@ func Record(ctx context.Context, opts Options, each func(*Call) error) (*Recordi
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	r := &recorder{opts: opts, each: each, plans: plans(), own: os.Getpid()}
+	r := &recorder{opts: opts, each: each, plans: plans(), own: os.Getpid(), unended: PartialEnded}
+	r.rec.Partial = map[string]int64{}
 	if opts.NoPaths {
 		r.paths = numbers{}
 	}
@@ -226,7 +229,7 @@ func (r *recorder) show(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.opts.Progress(Progress{Elapsed: now.Sub(r.rec.Began), Calls: r.rec.Calls, Lost: c.RingFull + c.NoRoom})
+	r.opts.Progress(Progress{Elapsed: now.Sub(r.rec.Began), Calls: r.rec.Calls, Lost: int64(c.RingFull + c.NoRoom)})
 	return nil
 }
 
@@ -246,7 +249,7 @@ func (r *recorder) take(record *bpf.CallRecord) error {
 		c.Path, c.Path2 = r.paths.of(c.Path), r.paths.of(c.Path2)
 	}
 	r.counts[record.Nr]++
-	r.rec.add(record)
+	r.rec.add(record, r.unended)
 	return r.each(c)
 }
 
@@ -259,15 +262,13 @@ func (r *recorder) finish() error {
 	if err := r.kernel.Drain(r.take); err != nil {
 		return err
 	}
-	ended := r.rec.NotEnded
+	r.unended = PartialGoingOn
 	if err := r.kernel.Sweep(); err != nil {
 		return err
 	}
 	if err := r.kernel.Drain(r.take); err != nil {
 		return err
 	}
-	r.rec.GoingOn = r.rec.NotEnded - ended
-	r.rec.NotEnded = ended
 	return r.sumUp()
 }
 
@@ -276,23 +277,20 @@ func (r *recorder) sumUp() error {
 	if err != nil {
 		return err
 	}
-	r.rec.ByName = map[string]uint64{}
+	r.rec.Names = map[string]int64{}
 	for nr, n := range r.counts {
 		if n > 0 {
-			r.rec.ByName[r.plans[nr].name] = n
+			r.rec.Names[r.plans[nr].name] = n
 		}
 	}
-	r.rec.Lost = map[string]uint64{}
-	for cause, n := range map[string]uint64{
-		LostRing: c.RingFull, LostRoom: c.NoRoom, LostNested: nested, LostForeign: c.Foreign, LostOutside: c.Outside,
-	} {
-		if n > 0 {
-			r.rec.Lost[cause] = n
-		}
+	r.rec.Lost = map[string]int64{
+		LostRing: int64(c.RingFull), LostRoom: int64(c.NoRoom), LostNested: int64(nested), LostForeign: int64(c.Foreign),
+		LostOutside: int64(c.Outside),
+		// A call whose begin found no room ends without one.
+		LostBefore: int64(c.NoBegin - min(c.NoBegin, c.NoRoom)),
 	}
-	// A call whose begin found no room ends without one.
-	r.rec.BeganBefore = c.NoBegin - min(c.NoBegin, c.NoRoom)
-	r.rec.Unfollowed = c.Unfollowed
+	maps.DeleteFunc(r.rec.Lost, func(_ string, n int64) bool { return n == 0 })
+	r.rec.Unfollowed = int64(c.Unfollowed)
 	return nil
 }
 

@@ -11,32 +11,35 @@ import (
 	"github.com/assaylab/assay/bpf"
 )
 
-// Causes of loss.
+// Causes for which calls are not handed out.
 const (
-	LostRing    = "ring full"           // user space was too slow
-	LostRoom    = "no room"             // no memory to note that a call began
+	LostRing    = "ring_full"           // user space was too slow
+	LostRoom    = "no_room"             // no memory to note that a call began
 	LostNested  = "nested"              // a program was already running on the CPU
-	LostForeign = "other ABI"           // of 32-bit code
-	LostOutside = "other PID namespace" // of threads that ours has no number for
+	LostForeign = "other_abi"           // of 32-bit code
+	LostOutside = "other_pid_namespace" // of threads that ours has no number for
+	LostBefore  = "began_before"        // was going on when the recording began
+)
+
+// What calls that are handed out may lack.
+const (
+	PartialEnded   = "thread_ended" // no end: exit, exit_group, or the thread was killed in it
+	PartialGoingOn = "going_on"     // no end yet when the recording ended
+	PartialCut     = "path_cut"     // what is beyond 255 bytes of a path
+	PartialPath    = "path_unread"  // a path: its memory could not be read
+	PartialMemory  = "value_unread" // the same of a size, a value or an address
 )
 
 // Recording is what is known of a recording beside its calls.
 type Recording struct {
-	Began   time.Time
-	Empty   time.Duration // what a call that does next to nothing takes as we see it
-	Elapsed time.Duration
-	Calls   uint64            // handed out
-	ByName  map[string]uint64 // of them
-	Lost    map[string]uint64 // not handed out, by cause
-
-	NotEnded    uint64 // calls in which their thread ended: exit, exit_group, and those of threads that were killed
-	GoingOn     uint64 // calls that went on when the recording ended
-	BeganBefore uint64 // calls that were going on when it began: they are not handed out
-	Unfollowed  uint64 // processes that found no room among those that are recorded
-
-	PathsCut    uint64 // calls with a path longer than 255 bytes
-	PathsUnread uint64 // calls of which a path could not be read
-	Unread      uint64 // calls of which another part of memory could not be read
+	Began      time.Time
+	Empty      time.Duration // what a call that does next to nothing takes as we see it
+	Elapsed    time.Duration
+	Calls      int64            // handed out
+	Names      map[string]int64 // of them
+	Lost       map[string]int64 // calls not handed out, by cause
+	Partial    map[string]int64 // calls handed out of which something is missing, by what
+	Unfollowed int64            // processes that found no room among those that are recorded
 
 	process *os.Process
 	ended   chan struct{} // closed when the command has ended
@@ -44,21 +47,23 @@ type Recording struct {
 	err     error
 }
 
-// add counts a record.
-func (r *Recording) add(record *bpf.CallRecord) {
+// add counts a record; unended is what it lacks if it has no end.
+func (r *Recording) add(record *bpf.CallRecord, unended string) {
 	r.Calls++
 	if record.Duration == bpf.CallNotEnded {
-		r.NotEnded++
+		r.Partial[unended]++
 	}
 	if record.Flags&bpf.CallPathCut != 0 {
-		r.PathsCut++
+		r.Partial[PartialCut]++
 	}
-	// Of a pointer that leads nowhere (EFAULT) nothing is missing.
-	if record.Flags&bpf.CallPathUnread != 0 && record.Result != -efault {
-		r.PathsUnread++
+	if record.Result == -efault {
+		return // of a pointer that leads nowhere, nothing is missing
 	}
-	if record.Flags&bpf.CallMemoryUnread != 0 && record.Result != -efault {
-		r.Unread++
+	if record.Flags&bpf.CallPathUnread != 0 {
+		r.Partial[PartialPath]++
+	}
+	if record.Flags&bpf.CallMemoryUnread != 0 {
+		r.Partial[PartialMemory]++
 	}
 }
 
