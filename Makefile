@@ -9,7 +9,7 @@ PACKAGES ?= ./...
 
 TOOL := go tool -modfile=tools/go.mod
 # What `make generate` writes; everything else in those folders is written by hand.
-GENERATED := ':(glob)bpf/*_bpfel.*' ':(glob)profiler/syscalls_*.go' reports/flamegraph/bundle.js reports/flamegraph/bundle.css reports/flamegraph/LICENSES.txt
+GENERATED := ':(glob)bpf/*_bpfel.*' ':(glob)profiler/internal/sysno/names_*.go' reports/flamegraph/bundle.js reports/flamegraph/bundle.css reports/flamegraph/LICENSES.txt
 # Also files not committed yet; without what others wrote (headers) or programs wrote (bpf2go).
 GO_FILES = $(shell git ls-files -co --exclude-standard '*.go' ':!*_bpfel.go')
 BPF_FILES = $(shell git ls-files -co --exclude-standard 'bpf/*.c' 'bpf/*.h' ':!bpf/headers')
@@ -32,7 +32,7 @@ test: ## run all tests on the real kernel, as root or through sudo
 .PHONY: generate
 generate: ## rebuild the eBPF objects and the flame graph bundle
 	@ci/deps.sh build
-	go generate ./bpf ./profiler
+	go generate ./bpf ./profiler/internal/sysno
 	npm --prefix reports/flamegraph ci --no-audit --no-fund --loglevel=error
 	npm --prefix reports/flamegraph run build --loglevel=error
 

@@ -23,5 +23,3 @@
 // its CPU to its wake-up (off-CPU), or, if it could have run on, a preemption; run-queue wait is the time from the wake-up or
 // preemption to the CPU; a window is the time that is accounted.
 package profiler
-
-//go:generate go run mksyscalls.go

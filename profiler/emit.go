@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/pprof/profile"
 
 	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/profiler/internal/sysno"
 )
 
 // Recording is what [Record] gives: the profile, and the files behind its mappings, which are held open for
@@ -431,13 +431,10 @@ func (e *emitter) made(name string) *profile.Location {
 	return l
 }
 
-// syscallName is the name of a system call, its number if it has none here, "" for none.
+// syscallName is the name of a system call, "" for none.
 func syscallName(nr int32) string {
 	if nr < 0 {
 		return ""
 	}
-	if name, ok := syscallNames[nr]; ok {
-		return name
-	}
-	return strconv.Itoa(int(nr))
+	return sysno.Name(nr)
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/profiler/internal/target"
 )
 
 // kernelName is what the tools of the field call the kernel's own mapping.
@@ -97,7 +98,7 @@ func vdso() (*OpenFile, error) {
 func (o *object) openPerfMap() (*os.File, error) {
 	names := []int{o.pid}
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", o.pid)); err == nil {
-		if f := strings.Fields(statusField(b, "NSpid")); len(f) > 1 {
+		if f := strings.Fields(target.StatusField(b, "NSpid")); len(f) > 1 {
 			if inner, err := strconv.Atoi(f[len(f)-1]); err == nil {
 				names = []int{inner, o.pid}
 			}

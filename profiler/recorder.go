@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/profiler/internal/target"
 )
 
 // Recorder is a recording that is going on.
@@ -63,7 +64,7 @@ func (r *Recorder) open() error {
 		return err
 	}
 	for _, pid := range r.opts.PIDs {
-		if _, err := threadGroup(pid); err != nil {
+		if _, err := target.ThreadGroup(pid); err != nil {
 			return err
 		}
 	}

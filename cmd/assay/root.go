@@ -57,7 +57,9 @@ It writes pprof profiles, and each says how it was measured: what was lost, how 
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = false
-	root.AddCommand(newRecord(), newRun(), newOverhead(), newTune(), newScenarios(), newWork(), newDoctor(), newVersion())
+	root.AddCommand(
+		newRecord(), newRun(), newOverhead(), newTune(), newCapture(), newScenarios(), newWork(), newDoctor(), newVersion(),
+	)
 	return root
 }
 
