@@ -91,7 +91,7 @@ func (c *command) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome,
 
 // execute runs a program, and returns what it printed. What it started and left behind is killed.
 func execute(ctx context.Context, args []string) (out, errOut []byte, err error) {
-	group, err := newGroup()
+	group, err := newGroup("")
 	if err != nil {
 		return nil, nil, err
 	}

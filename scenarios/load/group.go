@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guard is what leads a group: it waits until its input ends, which it does when we have ended, and kills the group, itself too. Signals
-// that are sent to the group don't end it before.
-const guard = `trap "" HUP INT QUIT TERM; read -r _; kill -KILL 0`
+// guard is what leads a group: it waits until its input ends, which it does when we have ended, and kills the group, itself too. If the
+// group has a folder, it first asks all to end, and removes the folder. Signals that are sent to the group don't end it before.
+const guard = `trap "" HUP INT QUIT TERM; read -r _; [ -z "$1" ] || { kill -INT 0; sleep 1; rm -rf "$1"; }; kill -KILL 0`
 
 // A group is a process group for programs of others. All of it ends when we do, however we end: a death signal from the kernel would
 // reach the programs that we started, but not what they started. What leaves the group, to be a daemon, escapes.
@@ -23,8 +23,9 @@ type group struct {
 	life   io.Closer // of the leader
 }
 
-func newGroup() (*group, error) {
-	g := &group{leader: exec.Command("/bin/sh", "-c", guard)}
+// newGroup makes a group. A folder, if there is one, is removed when we end without a close.
+func newGroup(folder string) (*group, error) {
+	g := &group{leader: exec.Command("/bin/sh", "-c", guard, "sh", folder)}
 	g.leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if g.life, err = g.leader.StdinPipe(); err != nil {

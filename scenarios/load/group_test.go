@@ -13,14 +13,21 @@ import (
 	"time"
 )
 
-// asWorker is the variable that makes this program run a command as load/exec does, so that it can be killed meanwhile.
-const asWorker = "LOAD_TEST_COMMAND"
+// These variables make this program run a command as load/exec does, or start the server of a kind, so that it can be killed meanwhile.
+const (
+	asWorker = "LOAD_TEST_COMMAND"
+	asServer = "LOAD_TEST_SERVER"
+)
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(asWorker); text != "" {
 		_, _, err := execute(context.Background(), []string{"sh", "-c", text})
 		fmt.Println(err)
 		return
+	}
+	if kind := os.Getenv(asServer); kind != "" {
+		fmt.Println(serve(kind))
+		select {}
 	}
 	os.Exit(m.Run())
 }
