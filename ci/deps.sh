@@ -9,8 +9,9 @@ set -euo pipefail
 declare -A needs=(
 	# eBPF objects (llvm-strip for bpf2go, the kernel's and libbpf's headers), the format of the C code, the flame graph bundle.
 	[build]="clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev git make npm=npm"
-	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with.
-	[test]="strace gcc g++ libc6-dev binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps tmux linux-perf bpftrace bpftool"
+	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load.
+	[test]="strace gcc g++ libc6-dev binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps tmux linux-perf bpftrace bpftool
+		nginx-light redis-server postgresql wrk"
 	# Other kernels, booted in qemu.
 	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring"
 )
@@ -29,12 +30,15 @@ missing() {
 		<(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
 }
 
-# apt ARGS… runs apt-get as root, without questions.
-apt() {
+# as_root COMMAND… runs it as root.
+as_root() {
 	local sudo=()
 	[ "$(id -u)" = 0 ] || sudo=(sudo)
-	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null
+	"${sudo[@]}" "$@"
 }
+
+# apt ARGS… runs apt-get as root, without questions.
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null; }
 
 [ $# -gt 0 ] || set -- "${!needs[@]}"
 wanted=()
@@ -48,6 +52,12 @@ mapfile -t packages < <(missing "${wanted[@]}")
 [ ${#packages[@]} -gt 0 ] || exit 0
 command -v apt-get >/dev/null || { echo "ci/deps.sh: not a Debian machine; please install: ${packages[*]}" >&2; exit 1; }
 echo "Installing the Debian packages that this machine lacks: ${packages[*]}" >&2
+# Servers are wanted, not services: for as long as this takes, none that is installed starts (policy-rc.d(8) from Debian's invoke-rc.d).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'as_root rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
+fi
 # Package lists that are missing or out of date are found out by trying.
 apt install --no-install-recommends "${packages[@]}" 2>/dev/null || {
 	apt update

@@ -24,14 +24,6 @@ type Kind struct {
 	InSpace func(f func() error) error
 }
 
-// Need is something that a kind can't do without.
-type Need string
-
-// The needs. A program is needed by its name: Need("nginx").
-const (
-	NeedRoot Need = "root" // CAP_NET_ADMIN and the like
-)
-
 // A Workload is work that can be done again and again. Its methods are called by one goroutine at a time.
 type Workload interface {
 	// Prepare makes what the work needs: files, sockets, namespaces. Close takes all of it back, also after an error.

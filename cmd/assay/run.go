@@ -254,6 +254,9 @@ func subjectOf(name string, set []string) (*scenarios.Scenario, error) {
 	if slices.Contains(s.Kind.Needs, scenarios.NeedRoot) && os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%s needs root; %s can run without", name, strings.Join(rootless(), ", "))
 	}
+	if err := s.Kind.Lacks(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -307,6 +310,9 @@ func rootless() []string {
 func listKinds(out io.Writer) error {
 	for _, k := range catalog.Kinds() {
 		fmt.Fprintf(out, "%s: %s\n", k.Name, k.About)
+		if err := k.Lacks(); err != nil {
+			fmt.Fprintf(out, "    can't run here: %v\n", err)
+		}
 		for _, p := range k.Params {
 			what := p.Bounds()
 			if len(p.Choices) > 0 {

@@ -56,7 +56,15 @@ func newScenariosList() *cobra.Command {
 			for _, s := range all {
 				fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.Kind.Name, s.About)
 			}
-			return table.Flush()
+			if err := table.Flush(); err != nil {
+				return err
+			}
+			for _, s := range all {
+				if err := s.Kind.Lacks(); err != nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s can't run here: %v\n", s.Name, err)
+				}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the scenarios as JSON")

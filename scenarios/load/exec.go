@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -91,24 +89,24 @@ func (c *command) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome,
 	return &scenarios.Outcome{Elapsed: elapsed, Operations: 1, Latency: latency, Values: map[string]float64{"metric": number}}, nil
 }
 
-// execute runs a program in a process group of its own, all of which ends with the program and with us. It returns what it printed.
+// execute runs a program, and returns what it printed. What it started and left behind is killed.
 func execute(ctx context.Context, args []string) (out, errOut []byte, err error) {
-	// The kernel kills a child that asked for it when the thread that started it ends, so this thread stays.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	group, err := newGroup("")
+	if err != nil {
+		return nil, nil, err
+	}
 	outText, errText := head{what: "stdout"}, head{what: "stderr"}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &outText, &errText
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second // for its output, which a child that left the group may still hold
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
-	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+	cmd.Cancel = group.kill
+	group.adopt(cmd)
+	if err = cmd.Start(); err == nil {
+		endErr := awaitEnd(cmd.Process.Pid)
+		killErr := group.kill() // before Wait, which waits for all who may still print
+		err = errors.Join(cmd.Wait(), endErr, killErr)
 	}
-	// Between its end and Wait the number of the process, and so of its group, can't become another's.
-	endErr := awaitEnd(cmd.Process.Pid)
-	killErr := killGroup(cmd.Process.Pid)
-	err = errors.Join(cmd.Wait(), endErr, killErr)
+	err = errors.Join(err, group.close())
 	return outText.text.Bytes(), errText.text.Bytes(), err
 }
 
@@ -120,14 +118,6 @@ func awaitEnd(pid int) error {
 			return err
 		}
 	}
-}
-
-// killGroup kills a process group, if it is there.
-func killGroup(pid int) error {
-	if err := unix.Kill(-pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("kill process group %d: %w", pid, err)
-	}
-	return nil
 }
 
 // maxOutput is how much of a command's output may be.

@@ -56,7 +56,10 @@ func TestMetrics(t *testing.T) {
 	check("benchfmt", "A ns/op", bench, "no line of BenchmarkA in ns/op: want one such as: BenchmarkA-8 1000 123 ns/op: ok")
 	check("benchfmt", "A/4K MB/s", bench, "no line")
 	check("benchfmt", "A", bench, "want a benchmark and its unit")
-	check("benchfmt", "A x", "BenchmarkA 1 y x", `"y": want a number`)
+	check("benchfmt", "A x", "BenchmarkA 1 y x", "stdout:1: parsing measurement")
+	check("benchfmt", "A x", "BenchmarkA 1 y x\nBenchmarkA 1 2 x", "2")
+	check("benchfmt", "A x", "BenchmarkA 1 Inf x", "want a number that is finite")
+	check("benchfmt", "A sec/op", "BenchmarkA 1 2 ns/op", "no line of")
 	check("json", "results.1.mean", doc, "2000")
 	check("json", "total", doc, "7")
 	check("json", "results.2.mean", doc, `no element "2": want 0 to 1`)
@@ -71,7 +74,7 @@ func TestMetrics(t *testing.T) {
 	check("regexp", `(`, doc, "missing closing )")
 	check("regexp", `na(me)`, doc, `"me": want a number`)
 	check("regexp", `speed (.)`, doc, "nothing matches")
-	check("regexp", `(.*)`, "Inf", "want a number")
+	check("regexp", `(.*)`, "Inf", "want a number that is finite")
 }
 
 func TestExec(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assaylab/assay/scenarios"
@@ -15,8 +16,8 @@ import (
 
 // An operator does operations, one at a time.
 type operator interface {
-	// operate does one operation, and says why it failed. When the context is done it gives up.
-	operate(context.Context) error
+	// operate does the n-th operation of a run, from 0, and says why it failed. When the context is done it gives up.
+	operate(ctx context.Context, n int) error
 }
 
 // A generator has operators do operations: when the arrivals of an open loop are due, or, in a closed loop, each when the last is done.
@@ -59,6 +60,7 @@ type closedLoop struct {
 	start  time.Time
 	length time.Duration
 	tally  *tally
+	begun  atomic.Int64 // operations
 }
 
 func (l *closedLoop) work(ctx context.Context, o operator) {
@@ -67,7 +69,7 @@ func (l *closedLoop) work(ctx context.Context, o operator) {
 		if begin >= l.length {
 			return
 		}
-		err := o.operate(ctx)
+		err := o.operate(ctx, int(l.begun.Add(1)-1))
 		l.tally.add(ctx, operation{due: begin, free: begin, begin: begin, end: time.Since(l.start), err: err})
 	}
 }
@@ -87,8 +89,9 @@ type openLoop struct {
 	turn  chan struct{} // holds the turn while nobody has it; a channel wakes who has waited longest
 
 	// For who has the turn:
-	next func() (time.Duration, bool)
-	skip func() // has next return false from now on
+	next  func() (time.Duration, bool)
+	skip  func() // has next return false from now on
+	begun int    // operations
 }
 
 // drain is how much longer than asked operations that are already due may start: what a target that keeps up needs to catch up
@@ -107,12 +110,14 @@ func (l *openLoop) work(ctx context.Context, o operator) {
 		free := time.Since(l.start)
 		<-l.turn
 		due, ok := l.await()
+		n := l.begun
+		l.begun++
 		l.turn <- struct{}{}
 		if !ok {
 			return
 		}
 		begin := time.Since(l.start)
-		err := o.operate(ctx)
+		err := o.operate(ctx, n)
 		l.tally.add(ctx, operation{due: due, free: free, begin: begin, end: time.Since(l.start), err: err, open: true})
 	}
 }

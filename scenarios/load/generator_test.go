@@ -21,7 +21,7 @@ type fake struct {
 	do   func(ctx context.Context, n int) error
 }
 
-func (f *fake) operate(ctx context.Context) error {
+func (f *fake) operate(ctx context.Context, _ int) error {
 	f.done++
 	return f.do(ctx, f.done-1)
 }

@@ -4,7 +4,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"slices"
 	"time"
@@ -97,35 +96,15 @@ func (l *httpLoad) Prepare(ctx context.Context) error {
 }
 
 // Run connects, and then loads the service.
-func (l *httpLoad) Run(ctx context.Context, d time.Duration) (_ *scenarios.Outcome, err error) {
-	clients := make([]client, l.connections)
-	operators := make([]operator, l.connections)
-	defer func() {
-		for i := range clients {
-			err = errors.Join(err, clients[i].close())
-		}
-	}()
-	for i := range clients {
-		clients[i].target = l.target
-		operators[i] = &clients[i]
-		if err := clients[i].connect(ctx); err != nil {
-			return nil, err
-		}
+func (l *httpLoad) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
+	f := fleet{
+		addresses: l.target.addresses, timeout: l.values.Duration("timeout"), size: l.connections,
+		dialog: func() dialog { return &httpDialog{requests: func(int) []byte { return l.target.request }} },
 	}
-	start := time.Now()
 	if l.service != nil {
-		defer l.service.begin(start)()
+		f.began = l.service.begin
 	}
-	o, err := l.generator.run(ctx, start, d, operators)
-	if err != nil {
-		return nil, err
-	}
-	var received int64
-	for i := range clients {
-		received += clients[i].received
-	}
-	o.Values["received_bytes"] = float64(received)
-	return o, nil
+	return f.run(ctx, d, l.generator)
 }
 
 // Close stops the service.

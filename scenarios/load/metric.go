@@ -4,6 +4,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/perf/benchfmt"
 )
 
 // A metric finds a number in what a command printed to stdout and stderr. Its errors say what was expected.
@@ -28,11 +31,18 @@ func newMetric(format, pattern string) (metric, error) {
 	return regexpMetric(pattern)
 }
 
-// number reads a number; what isn't finite can't be compared.
+// number reads a number. What isn't finite can't be compared.
 func number(text string) (float64, error) {
 	x, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsInf(x, 0) || math.IsNaN(x) {
+	if err != nil {
 		return 0, fmt.Errorf("%q: want a number", text)
+	}
+	return finite(x)
+}
+
+func finite(x float64) (float64, error) {
+	if math.IsInf(x, 0) || math.IsNaN(x) {
+		return 0, fmt.Errorf("%v: want a number that is finite", x)
 	}
 	return x, nil
 }
@@ -124,35 +134,46 @@ func benchMetric(pattern string) (metric, error) {
 	}
 	name, unit := strings.TrimPrefix(words[0], "Benchmark"), words[1]
 	return func(out, _ []byte) (float64, error) {
-		var found []float64
-		for line := range strings.Lines(string(out)) {
-			if text, ok := benchValue(line, name, unit); ok {
-				x, err := number(text)
-				if err != nil {
-					return 0, err
-				}
-				found = append(found, x)
-			}
-		}
-		if len(found) == 0 {
+		found, err := benchValues(out, name, unit)
+		switch {
+		case err != nil:
+			return 0, err
+		case len(found) == 0:
 			return 0, fmt.Errorf("no line of Benchmark%s in %s: want one such as: Benchmark%s-8 1000 123 %s%s", name, unit, name, unit, lastLine(out))
 		}
-		return median(found), nil
+		return finite(median(found))
 	}, nil
 }
 
-// benchValue finds the value of a unit on the line of a benchmark: its name, how often it ran, and values before their units.
-func benchValue(line, name, unit string) (string, bool) {
-	fields := strings.Fields(line)
-	if len(fields) < 4 || !sameBenchmark(fields[0], "Benchmark"+name) {
-		return "", false
-	}
-	for pair := range slices.Chunk(fields[2:], 2) {
-		if len(pair) == 2 && pair[1] == unit {
-			return pair[0], true
+// benchValues finds the values of a unit on the lines of a benchmark. A line that isn't in the format is an error only if nothing was
+// found: it may be what the program printed besides.
+func benchValues(out []byte, name, unit string) (found []float64, err error) {
+	lines := benchfmt.NewReader(bytes.NewReader(out), "stdout")
+	for lines.Scan() {
+		switch record := lines.Result().(type) {
+		case *benchfmt.Result:
+			for _, v := range record.Values {
+				v = asWritten(v)
+				if v.Unit == unit && sameBenchmark(record.Name.String(), name) {
+					found = append(found, v.Value)
+				}
+			}
+		case *benchfmt.SyntaxError:
+			err = cmp.Or[error](err, record)
 		}
 	}
-	return "", false
+	if len(found) > 0 {
+		err = nil
+	}
+	return found, errors.Join(err, lines.Err())
+}
+
+// asWritten undoes the reader's change to base units, such as ns to sec.
+func asWritten(v benchfmt.Value) benchfmt.Value {
+	if v.OrigUnit == "" {
+		return v
+	}
+	return benchfmt.Value{Value: v.OrigValue, Unit: v.OrigUnit}
 }
 
 // sameBenchmark reports whether a name is the one that is wanted, perhaps with the number of CPUs behind it.

@@ -11,18 +11,38 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/assaylab/assay/scenarios"
 )
 
-// A target is what is asked of whom.
+// maxAnswer is the longest body of an answer, which is held in memory.
+const maxAnswer = 64 << 20
+
+// A target is an HTTP service, and what is asked of it.
 type target struct {
-	addresses []string      // to try in turn
-	request   []byte        // as it goes over the wire
-	timeout   time.Duration // for one request and its answer
+	addresses []string // to try in turn
+	request   []byte   // as it goes over the wire
+}
+
+// An httpDialog sends requests that were encoded once, and has fasthttp read the answers. fasthttp's own client takes a tenth longer
+// (20.2 µs instead of 18.6, on 1 connection): it prepares each request anew.
+type httpDialog struct {
+	requests func(n int) []byte
+	response fasthttp.Response
+}
+
+func (d *httpDialog) request(n int) []byte { return d.requests(n) }
+
+func (d *httpDialog) answer(r *bufio.Reader) (last bool, err error) {
+	if err := d.response.ReadLimitBody(r, maxAnswer); err != nil {
+		return false, err
+	}
+	if status := d.response.StatusCode(); status < fasthttp.StatusOK || status >= fasthttp.StatusBadRequest {
+		err = refusal(fmt.Sprintf("status %d", status))
+	}
+	return d.response.ConnectionClose(), err
 }
 
 // newTarget makes requests to a service on this machine. Any other is refused: a load generator that is pointed at others by a slip of
@@ -40,7 +60,7 @@ func newTarget(address string, v scenarios.Values) (*target, error) {
 	if port == "" {
 		port = "80"
 	}
-	t := &target{timeout: v.Duration("timeout")}
+	t := &target{}
 	for _, host := range hosts {
 		t.addresses = append(t.addresses, net.JoinHostPort(host, port))
 	}
@@ -49,7 +69,11 @@ func newTarget(address string, v scenarios.Values) (*target, error) {
 			return nil, fmt.Errorf("path %q: want one that begins with a slash, such as /search?q=x", path)
 		}
 	}
-	t.request, err = encode(u, v)
+	content, err := body(v)
+	if err != nil {
+		return nil, err
+	}
+	t.request, err = encode(v.Text("method"), u, content)
 	return t, err
 }
 
@@ -64,19 +88,33 @@ func loopback(host string) []string {
 	return nil
 }
 
+// body makes the body of the requests that the parameters ask for: random bytes; nil: none.
+func body(v scenarios.Values) ([]byte, error) {
+	size := v.Size("body_size")
+	if size == 0 {
+		return nil, nil
+	}
+	if v.Text("method") == fasthttp.MethodGet {
+		return nil, fmt.Errorf("body_size %s: GET has no body: want the method POST or PUT", v.Text("body_size"))
+	}
+	return randomBytes(size, uint64(v.Int("seed"))), nil
+}
+
+func randomBytes(n int, seed uint64) []byte {
+	random := rand.New(rand.NewPCG(seed, 0))
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = byte(random.Uint32())
+	}
+	return text
+}
+
 // encode makes the bytes of a request.
-func encode(u *url.URL, v scenarios.Values) ([]byte, error) {
+func encode(method string, u *url.URL, body []byte) ([]byte, error) {
 	var request fasthttp.Request
-	request.Header.SetMethod(v.Text("method"))
+	request.Header.SetMethod(method)
 	request.SetRequestURI(u.String())
-	if size := v.Size("body_size"); size > 0 {
-		if request.Header.IsGet() {
-			return nil, fmt.Errorf("body_size %s: GET has no body: want the method POST or PUT", v.Text("body_size"))
-		}
-		body := make([]byte, size)
-		for i, random := 0, rand.New(rand.NewPCG(uint64(v.Int("seed")), 0)); i < size; i++ {
-			body[i] = byte(random.Uint32())
-		}
+	if len(body) > 0 {
 		request.SetBodyRaw(body)
 		request.Header.SetContentType("application/octet-stream")
 	}
