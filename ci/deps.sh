@@ -44,7 +44,7 @@ apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-P
 wanted=()
 for purpose in "$@"; do
 	[ -n "${needs[$purpose]+known}" ] || { echo "ci/deps.sh: no such purpose: $purpose" >&2; exit 2; }
-	read -ra list <<<"${needs[$purpose]}"
+	read -ra list <<<"${needs[$purpose]//$'\n'/ }" # all of its lines
 	wanted+=("${list[@]}")
 done
 
