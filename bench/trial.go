@@ -30,11 +30,10 @@ func NewSubject(s *scenarios.Scenario) (Subject, error) {
 // trial runs one arm once. A trial that fails is a record too: it says why.
 func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.Record {
 	r := result.Record{
-		Version: result.Version, Scenario: x.Subject.Name, Kind: x.Subject.Kind.Name, Params: maps.Clone(x.Subject.Values),
+		Version: result.Version, Scenario: x.Subject.Name, Kind: x.Subject.Kind.Name, Params: x.params(a),
 		Arm: a.Name, Block: block, Order: order, Seed: x.Seed, Start: time.Now(), Environment: x.environment.ID,
 		Metrics: map[string]result.Metric{},
 	}
-	maps.Copy(r.Params, a.Params)
 	for _, s := range a.Knobs {
 		if r.Knobs == nil {
 			r.Knobs = map[string]string{}
@@ -48,39 +47,52 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 	return r
 }
 
+// params are those of the scenario, with what an arm changes.
+func (x *Experiment) params(a Arm) map[string]string {
+	all := maps.Clone(map[string]string(x.Subject.Values))
+	maps.Copy(all, a.Params)
+	return all
+}
+
 func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
-// measure sets knobs, starts the workload, what runs beside it, warms up, and fills r. It takes all of it back.
-func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) (err error) {
+// measure fills r with what a trial of an arm gives.
+func (x *Experiment) measure(ctx context.Context, a Arm, r *result.Record) error {
+	used, err := x.with(ctx, a, r.Params, func(w *worker, beside running) error { return x.warmRunAndMeter(ctx, w, beside, r) })
+	if err == nil && a.beside != nil {
+		addSpent(r, used)
+	}
+	return err
+}
+
+// with sets an arm's knobs, starts the workload and what runs beside it, does some work, and takes all of it back.
+func (x *Experiment) with(ctx context.Context, a Arm, params map[string]string, work func(*worker, running) error) (used spent, err error) {
 	launcher := x.Launcher
 	launcher.Add(knobs.Launch{CPUs: x.Subject.Isolation.CPUs, Env: a.Env})
 	if x.Journal != nil {
 		defer func() { err = errors.Join(err, x.Journal.Restore()) }()
 	}
 	if err := x.set(a.Knobs, &launcher.Launch); err != nil {
-		return err
+		return used, err
 	}
 	w, err := launcher.start()
 	if err != nil {
-		return err
+		return used, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.prepare(ctx, r.Kind, r.Params, launcher.Inside); err != nil {
-		return err
+	if err := w.prepare(ctx, x.Subject.Kind.Name, params, launcher.Inside); err != nil {
+		return used, err
 	}
 	if a.beside == nil {
-		return x.warmRunAndMeter(ctx, w, nil, r)
+		return used, work(w, nil)
 	}
 	beside, err := a.beside.start()
 	if err != nil {
-		return err
+		return used, err
 	}
-	err = x.warmRunAndMeter(ctx, w, beside, r)
+	err = work(w, beside)
 	used, stopErr := beside.stop()
-	if err == nil {
-		addSpent(r, used)
-	}
-	return errors.Join(err, stopErr)
+	return used, errors.Join(err, stopErr)
 }
 
 // warmRunAndMeter measures, and then, in some blocks, has eBPF programs metered.
@@ -114,10 +126,8 @@ func (x *Experiment) set(settings []Setting, launch *knobs.Launch) error {
 
 // warmAndRun warms up, and runs between two looks at the counters.
 func (x *Experiment) warmAndRun(ctx context.Context, w *worker, beside running, r *result.Record) error {
-	if x.Subject.Warmup > 0 {
-		if _, err := w.run(ctx, x.Subject.Warmup); err != nil {
-			return fmt.Errorf("warm-up: %w", err)
-		}
+	if err := x.warmUp(ctx, w); err != nil {
+		return err
 	}
 	before, err := readAll(beside)
 	if err != nil {
@@ -134,6 +144,16 @@ func (x *Experiment) warmAndRun(ctx context.Context, w *worker, beside running, 
 	r.Counters = after.since(before)
 	maps.Copy(r.Counters, o.Usage.counters())
 	return x.fill(r, o)
+}
+
+func (x *Experiment) warmUp(ctx context.Context, w *worker) error {
+	if x.Subject.Warmup == 0 {
+		return nil
+	}
+	if _, err := w.run(ctx, x.Subject.Warmup); err != nil {
+		return fmt.Errorf("warm-up: %w", err)
+	}
+	return nil
 }
 
 // readAll reads the counters of the machine, and the clock of what runs beside the workload.

@@ -21,6 +21,7 @@ func fakeTuning(t *testing.T, knobTexts ...string) *Tuning {
 	t.Helper()
 	x := fakeExperiment()
 	x.MaxBlocks = 10
+	x.Subject.Values["tuned"] = "true"
 	var all []*knobs.Knob
 	for _, text := range knobTexts {
 		k, err := knobs.Parse(text)

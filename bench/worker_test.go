@@ -58,6 +58,7 @@ func findFake(name string) (*scenarios.Kind, error) {
 			{Name: "ops", Type: scenarios.Int, Default: "1000", Min: 0, Max: 1e9},
 			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "slow", "hang", "die", "leave", "daemon", "close"}},
 			{Name: "file", Type: scenarios.Text},
+			{Name: "tuned", Type: scenarios.Flag, Default: "false"},
 		},
 		New: func(v scenarios.Values) (scenarios.Workload, error) { return &fake{v}, nil },
 	}, nil
@@ -94,7 +95,10 @@ func (f *fake) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, er
 		os.Exit(3)
 	}
 	h := scenarios.NewHistogram()
-	ops := int64(f.values.Int("ops")) + moreOps()
+	ops := int64(f.values.Int("ops"))
+	if f.values.Flag("tuned") {
+		ops += moreOps()
+	}
 	for i := range ops {
 		if err := h.RecordValue(1000 + i); err != nil {
 			return nil, err

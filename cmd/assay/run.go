@@ -39,6 +39,7 @@ type runFlags struct {
 	output    string
 	resume    string
 	benchfmt  string
+	profiles  string
 	markdown  bool
 	json      bool
 	quiet     bool
@@ -92,6 +93,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-run-SCENARIO-TIME.jsonl)")
 	fl.StringVar(&f.resume, "resume", "", "go on with the records in this file, with the same work and arms")
 	fl.StringVar(&f.benchfmt, "benchfmt", "", "also write the records as Go benchmark results, which benchstat reads, to this file")
+	fl.StringVar(&f.profiles, "profile", "", "also record each arm once more, unmeasured, and write ARM.pb.gz to this folder")
 	fl.BoolVar(&f.markdown, "markdown", false, "write the table as Markdown")
 	fl.BoolVar(&f.json, "json", false, "write the comparisons as JSON, to stdout")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
@@ -105,6 +107,11 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	}
 	if f.benchfmt != "" {
 		if err := atomicfile.Check(f.benchfmt); err != nil {
+			return err
+		}
+	}
+	if f.profiles != "" {
+		if err := os.MkdirAll(f.profiles, 0o755); err != nil {
 			return err
 		}
 	}
@@ -136,6 +143,11 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	}
 	if err := f.writeBenchfmt(o); err != nil {
 		return err
+	}
+	if f.profiles != "" && ctx.Err() == nil {
+		if err := x.Profile(ctx, armProfiler{f.profiles}); err != nil {
+			return err
+		}
 	}
 	objectives, err := bench.Objectives(o.Records, x.Subject.SLOs)
 	if err != nil {
