@@ -38,7 +38,7 @@ func write(t testing.TB, ng bool, link layers.LinkType, packets ...packet) []byt
 	t.Helper()
 	var out bytes.Buffer
 	var err error
-	put := func(gopacket.CaptureInfo, []byte) error { return nil }
+	var put func(gopacket.CaptureInfo, []byte) error
 	flush := func() error { return nil }
 	if ng {
 		w, newErr := pcapgo.NewNgWriter(&out, link)
