@@ -21,6 +21,7 @@ type Experiment struct {
 	Arms     []Arm // beside the baseline and A/A
 	OnlyArms bool  // without those two; then Width has to be there, and Collect is what can run
 	Launcher Launcher
+	Isolate  []Setting      // of all arms alike: the control group of the workload; it takes a Journal
 	Journal  *knobs.Journal // of what arms set on the machine; nil if none does
 
 	Seed      uint64        // of the order of arms and of resampling

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (x *Experiment) with(ctx context.Context, a Arm, params map[string]string, 
 	if x.Journal != nil {
 		defer func() { err = errors.Join(err, x.Journal.Restore()) }()
 	}
-	if err := x.set(a.Knobs, &launcher.Launch); err != nil {
+	if err := x.set(slices.Concat(x.Isolate, a.Knobs), &launcher.Launch); err != nil {
 		return used, err
 	}
 	w, err := launcher.start()

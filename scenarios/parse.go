@@ -37,9 +37,14 @@ const (
 	paramsField    = "params"
 	isolationField = "isolation"
 	cpusField      = "cpus"
+	cpuLimitField  = "cpu_limit"
+	memLimitField  = "memory_limit"
 	slosField      = "slos"
 	metricField    = "metric"
 )
+
+// isolationFields are those of the isolation.
+var isolationFields = []string{cpusField, cpuLimitField, memLimitField}
 
 // ReadFile parses a scenario in a file.
 func ReadFile(path string, kinds []Kind) (*Scenario, error) {
@@ -128,12 +133,13 @@ func (r *reader) isolation(s *Scenario, top map[string]field) {
 	if !ok {
 		return
 	}
-	cpus, ok := r.fields(f.value, isolationField, []string{cpusField})[cpusField]
-	if !ok {
-		return
+	given := r.fields(f.value, isolationField, isolationFields)
+	for _, name := range isolationFields {
+		if value, ok := given[name]; ok {
+			i := slices.IndexFunc(settings, func(t setting) bool { return t.name == name })
+			r.set(s, settings[i], value)
+		}
 	}
-	i := slices.IndexFunc(settings, func(t setting) bool { return t.name == cpusField })
-	r.set(s, settings[i], cpus)
 }
 
 func (r *reader) slos(s *Scenario, top map[string]field) {

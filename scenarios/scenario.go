@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/assaylab/assay/scenarios/internal/cpulist"
 	"github.com/assaylab/assay/scenarios/internal/nearest"
 )
 
@@ -29,6 +31,21 @@ type Scenario struct {
 // Isolation says what the workload gets for itself.
 type Isolation struct {
 	CPUs []int // where it may run, ascending; none: anywhere
+	// What it may use at most, in a control group of its own.
+	CPULimit    string // such as 150%, of one CPU; "": no limit
+	MemoryLimit int64  // bytes; 0: no limit
+}
+
+// Limited says whether the workload is to have a control group of its own, which takes root.
+func (i Isolation) Limited() bool { return i.CPULimit != "" || i.MemoryLimit > 0 }
+
+// fields are what is said of the isolation, as a scenario says it, in the order of isolationFields.
+func (i Isolation) fields() []string {
+	memory := ""
+	if i.MemoryLimit > 0 {
+		memory = strconv.FormatInt(i.MemoryLimit, 10)
+	}
+	return []string{cpulist.Format(i.CPUs), i.CPULimit, memory}
 }
 
 // What a scenario has that doesn't say it.

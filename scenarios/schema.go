@@ -56,6 +56,11 @@ func fieldSchemas(kinds []string) object {
 			"properties": object{cpusField: object{
 				"type": []string{"string", "integer"}, "pattern": `^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$`, "minimum": 0, "maximum": cpulist.Max,
 				"description": "CPUs where it may run, such as 0-3,7; none: any",
+			}, cpuLimitField: object{
+				"type": "string", "pattern": cpuLimitPattern, "description": "share of one CPU that it may use at most, such as 150%; none: no limit",
+			}, memLimitField: object{
+				"type": []string{"string", "integer"}, "pattern": `^[0-9]+[KMG]?$`, "minimum": minMemory,
+				"description": "memory that it may use at most, such as 512M; none: no limit",
 			}},
 		},
 		slosField: object{"type": "array", "maxItems": maxSLOs, "items": objectiveSchema(), "description": "what metrics have to keep"},

@@ -37,6 +37,8 @@ var settings = []setting{
 	{"duration", true, func(s *Scenario, text string) error { return setDuration(&s.Duration, text, minDuration, maxDuration) }},
 	{"primary", true, setPrimary},
 	{cpusField, true, setCPUs},
+	{cpuLimitField, true, setCPULimit},
+	{memLimitField, true, setMemoryLimit},
 }
 
 const namePattern = `^[a-z0-9-]+$`
@@ -87,6 +89,30 @@ func setCPUs(s *Scenario, text string) error {
 		s.Isolation.CPUs = cpus
 	}
 	return err
+}
+
+const cpuLimitPattern = `^([1-9][0-9]{0,5}%)?$`
+
+var cpuLimitForm = regexp.MustCompile(cpuLimitPattern)
+
+func setCPULimit(s *Scenario, text string) error {
+	if !cpuLimitForm.MatchString(text) {
+		return fmt.Errorf("%s is no share of one CPU; want one such as 50%% or 150%%", excerpt(text))
+	}
+	s.Isolation.CPULimit = text
+	return nil
+}
+
+// minMemory is what a worker needs for itself.
+const minMemory = 32 << 20
+
+func setMemoryLimit(s *Scenario, text string) error {
+	n, err := parseSize(text)
+	if err != nil || n < minMemory {
+		return fmt.Errorf("%s: want a size of at least 32M, such as 512M", excerpt(text))
+	}
+	s.Isolation.MemoryLimit = n
+	return nil
 }
 
 // checkText wants text that can be shown: printable, or spaces.

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/assaylab/assay/scenarios/internal/cpulist"
 )
 
 // YAML writes the scenario as [Parse] reads it: what was given, and the settings.
@@ -46,10 +44,7 @@ func (s *Scenario) write(comments bool) []byte {
 	w.field("duration", s.Duration.String())
 	w.comment("", "The metric that decides: "+strings.Join(metricNames(), ", ")+", or a value of the outcome.")
 	w.field("primary", s.Primary)
-	if len(s.Isolation.CPUs) > 0 {
-		fmt.Fprintf(w, "%s:\n", isolationField)
-		w.field("  "+cpusField, cpulist.Format(s.Isolation.CPUs))
-	}
+	w.isolation(s.Isolation)
 	if len(s.SLOs) > 0 {
 		fmt.Fprintf(w, "%s:\n", slosField)
 	}
@@ -101,6 +96,18 @@ func needs(k *Kind) string {
 	return " (needs " + strings.Join(names, ", ") + ")"
 }
 
+// isolation writes what the workload gets for itself, if anything is said of it.
+func (w *writer) isolation(i Isolation) {
+	head := isolationField + ":\n"
+	for n, value := range i.fields() {
+		if value != "" {
+			fmt.Fprint(w, head)
+			head = ""
+			w.field("  "+isolationFields[n], value)
+		}
+	}
+}
+
 func (w *writer) field(name, value string) { fmt.Fprintf(w, "%s: %s\n", name, quote(value)) }
 
 // comment writes text, broken into lines.
@@ -148,8 +155,14 @@ func (s *Scenario) MarshalJSON() ([]byte, error) {
 		Name: s.Name, About: s.About, Kind: s.Kind.Name, Params: s.Params,
 		Warmup: s.Warmup.String(), Duration: s.Duration.String(), Primary: s.Primary,
 	}
-	if len(s.Isolation.CPUs) > 0 {
-		d.Isolation = map[string]string{cpusField: cpulist.Format(s.Isolation.CPUs)}
+	for i, value := range s.Isolation.fields() {
+		if value == "" {
+			continue
+		}
+		if d.Isolation == nil {
+			d.Isolation = map[string]string{}
+		}
+		d.Isolation[isolationFields[i]] = value
 	}
 	for _, o := range s.SLOs {
 		d.SLOs = append(d.SLOs, map[string]string{metricField: o.Metric, string(o.Limit): o.text()})

@@ -47,7 +47,7 @@ func TestDocsFacts(t *testing.T) {
 	}
 }
 
-// TestDocsSummary wants the same of the two JSON objects: the manual has the fields of the types, and what is printed is in it.
+// TestDocsSummary wants the same of the JSON objects: the manual has the fields of the types, and what is printed is in it.
 func TestDocsSummary(t *testing.T) {
 	for _, object := range []struct {
 		args []string
@@ -55,8 +55,10 @@ func TestDocsSummary(t *testing.T) {
 	}{
 		{[]string{"record", "--json", "--mode", "cpu,offcpu,wall", "--duration", "300ms", "-o", "profile.pb.gz"}, reports.Record{}},
 		{[]string{"doctor", "--json"}, doctor.Report{}},
+		{[]string{"capture", "syscalls", "--json", "-o", filepath.Join(t.TempDir(), "true.trace"), "--", "true"}, reports.Capture{}},
 	} {
-		section := "assay " + object.args[0] + " --json"
+		words := object.args[:slices.Index(object.args, "--json")+1]
+		section := "assay " + strings.Join(words, " ")
 		documented := documentedKeys(t, summaryPage, section)
 		if diff := cmp.Diff(slices.Sorted(slices.Values(typePaths(reflect.TypeOf(object.typ), ""))), sortedShapes(documented)); diff != "" {
 			t.Errorf("%s, %s, - type, + manual:\n%s", summaryPage, section, diff)

@@ -177,7 +177,7 @@ func (f *overheadFlags) measure(ctx context.Context, all []*bench.Experiment, lo
 		x.Progress = func(p bench.Progress) {
 			progress.line(fmt.Sprintf("%s (%d of %d): %s", x.Subject.Name, i+1, len(all), p))
 		}
-		came, err := x.Run(ctx)
+		came, err := runIsolated(ctx, x, errOut)
 		switch {
 		case err != nil && ctx.Err() != nil && len(o.Workloads) > 0:
 			return o, nil // interrupted before the first block of this one
@@ -190,6 +190,15 @@ func (f *overheadFlags) measure(ctx context.Context, all []*bench.Experiment, lo
 		o.Workloads = append(o.Workloads, x.Overheads(came))
 	}
 	return o, nil
+}
+
+// runIsolated runs an experiment with the control group that it wants.
+func runIsolated(ctx context.Context, x *bench.Experiment, errOut io.Writer) (o *bench.Outcome, err error) {
+	if err := isolate(x, errOut); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeJournal(x)) }()
+	return x.Run(ctx)
 }
 
 // report writes what was found.

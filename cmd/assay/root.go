@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -67,6 +69,9 @@ It writes pprof profiles, and each says how it was measured: what was lost, how 
 // those that change the machine see for themselves that the journal is free.
 func restoreLeft(journal string, errOut io.Writer) {
 	said, err := knobs.RestoreLeft(journal)
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		err = nil // who may not read a journal has not left it
+	}
 	if said != "" {
 		fmt.Fprintln(errOut, "assay:", said)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/assaylab/assay/reports"
 	"github.com/assaylab/assay/scenarios"
 	"github.com/assaylab/assay/scenarios/catalog"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // runFlags are the flags of run as they are given.
@@ -115,6 +116,10 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 			return err
 		}
 	}
+	if err := isolate(x, errOut); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeJournal(x)) }()
 	log, err := f.openLog(x)
 	if err != nil {
 		return err
@@ -234,10 +239,60 @@ func newExperiment(s *scenarios.Scenario, seed uint64, precision string, budget 
 	if x.Precision, err = percentage(precision); err != nil {
 		return nil, err
 	}
+	if x.Isolate, err = isolation(s); err != nil {
+		return nil, err
+	}
 	if budget <= 0 || maxBlocks < 0 {
 		return nil, fmt.Errorf("budget %s, %d blocks: want a budget above 0, and --max-blocks of at least 0", budget, maxBlocks)
 	}
 	return x, nil
+}
+
+// isolation is the control group that a scenario wants for its workload.
+func isolation(s *scenarios.Scenario) ([]bench.Setting, error) {
+	var texts []string
+	if share := s.Isolation.CPULimit; share != "" {
+		texts = append(texts, "cgroup:cpu.max="+share)
+	}
+	if memory := s.Isolation.MemoryLimit; memory > 0 {
+		texts = append(texts, "cgroup:memory.max="+strconv.FormatInt(memory, 10))
+	}
+	var all []bench.Setting
+	for _, text := range texts {
+		k, err := knobs.Parse(text)
+		if err == nil {
+			err = k.For(s.Kind)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("isolation: %w", err)
+		}
+		all = append(all, bench.Setting{Knob: k, Value: k.Values[0]})
+	}
+	return all, nil
+}
+
+// isolate opens the journal if the workload is to have a control group, after it has put back what a killed run left.
+func isolate(x *bench.Experiment, errOut io.Writer) (err error) {
+	if len(x.Isolate) == 0 {
+		return nil
+	}
+	return openJournal(x, errOut)
+}
+
+// openJournal puts back what a killed run left, and opens the journal for ours.
+func openJournal(x *bench.Experiment, errOut io.Writer) (err error) {
+	path := knobs.DefaultJournal()
+	restoreLeft(path, errOut)
+	x.Journal, err = knobs.OpenJournal(path)
+	return err
+}
+
+// closeJournal closes the journal of an experiment that has one.
+func closeJournal(x *bench.Experiment) error {
+	if x.Journal == nil {
+		return nil
+	}
+	return x.Journal.Close()
 }
 
 // changes are what the flags change about the scenario.
@@ -262,6 +317,9 @@ func subjectOf(name string, set []string) (*scenarios.Scenario, error) {
 	s, err := s.Override(set)
 	if err != nil {
 		return nil, err
+	}
+	if s.Isolation.Limited() && os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%s: a control group (isolation) needs root", name)
 	}
 	if slices.Contains(s.Kind.Needs, scenarios.NeedRoot) && os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%s needs root; %s can run without", name, strings.Join(rootless(), ", "))

@@ -109,10 +109,10 @@ func (f *tuneFlags) run(ctx context.Context, name string, out, errOut io.Writer)
 		return f.plan(tuning, out)
 	}
 	if journal {
-		if err := f.openJournal(tuning, errOut); err != nil {
+		if err := openJournal(&tuning.Experiment, errOut); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, tuning.Experiment.Journal.Close()) }()
+		defer func() { err = errors.Join(err, closeJournal(&tuning.Experiment)) }()
 	}
 	log, err := f.openLog(tuning.Experiment.Subject.Name)
 	if err != nil {
@@ -147,6 +147,7 @@ func (f *tuneFlags) tuning(name string) (t *bench.Tuning, journal bool, err erro
 	if err != nil {
 		return nil, false, err
 	}
+	journal = len(x.Isolate) > 0
 	var all []*knobs.Knob
 	for _, text := range f.knobs {
 		k, err := knobs.Parse(text)
@@ -161,15 +162,6 @@ func (f *tuneFlags) tuning(name string) (t *bench.Tuning, journal bool, err erro
 	}
 	t, err = bench.NewTuning(*x, all)
 	return t, journal, err
-}
-
-// openJournal puts back what a killed run left, and opens the journal for ours.
-func (f *tuneFlags) openJournal(t *bench.Tuning, errOut io.Writer) error {
-	path := knobs.DefaultJournal()
-	restoreLeft(path, errOut)
-	var err error
-	t.Experiment.Journal, err = knobs.OpenJournal(path)
-	return err
 }
 
 // openLog makes the file for the records.

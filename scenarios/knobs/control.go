@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ type control struct {
 var controls = []control{
 	{"cpu.max", "cpu", checkQuota, encodeQuota, decodeQuota},
 	{"cpu.weight", "cpu", checkWeight, encodeWeight, decodeWeight},
+	{"memory.max", "memory", checkMemory, encodeMemory, decodeMemory},
 	{"cpuset.cpus", "cpuset", checkCPUSet, encodeCPUSet, decodeCPUSet},
 }
 
@@ -154,4 +156,43 @@ func decodeCPUSet(read func(string) (string, error), unified bool) (string, erro
 		file = "cpuset.cpus.effective"
 	}
 	return read(file)
+}
+
+// checkMemory wants bytes, or no limit. The kernel keeps whole pages.
+func checkMemory(value string) (string, error) {
+	if value == noQuota {
+		return value, nil
+	}
+	page := uint64(os.Getpagesize())
+	n, err := strconv.ParseUint(value, 10, 62)
+	if err != nil || n < page {
+		return "", fmt.Errorf("want max, or bytes from %d on", page)
+	}
+	return strconv.FormatUint(n/page*page, 10), nil
+}
+
+func encodeMemory(value string, unified bool) [][2]string {
+	if unified {
+		return [][2]string{{"memory.max", value}}
+	}
+	if value == noQuota {
+		value = "-1"
+	}
+	return [][2]string{{"memory.limit_in_bytes", value}}
+}
+
+func decodeMemory(read func(string) (string, error), unified bool) (string, error) {
+	file := "memory.limit_in_bytes"
+	if unified {
+		file = "memory.max"
+	}
+	text, err := read(file)
+	if errors.Is(err, fs.ErrNotExist) { // the root of version 2
+		return noQuota, nil
+	}
+	const noLimit = 1 << 62 // version 1 says the largest count of pages in bytes
+	if n, parseErr := strconv.ParseUint(text, 10, 64); parseErr == nil && n >= noLimit {
+		return noQuota, err
+	}
+	return text, err
 }
