@@ -113,6 +113,10 @@ type Header struct {
 	Kernel  string    `json:"kernel"`            // its release
 	Command []string  `json:"command,omitempty"` // what was recorded
 	Began   time.Time `json:"began"`
+	Folder  string    `json:"folder,omitempty"` // the command's working directory when it began; "" if unknown
+	// Empty is how long the recorder says that a call takes which does next to nothing, getpid; 0 if unknown. Another recorder, or a
+	// replay, has another figure: who compares durations takes each one's away.
+	Empty time.Duration `json:"empty_ns,omitempty"`
 }
 
 // A Footer says how a recording ended.

@@ -48,7 +48,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if v := reader.Header.Version; v != version {
 		return nil, fmt.Errorf("recording of version %d: want %d; record again with this assay", v, version)
 	}
-	reader.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPayload))
+	reader.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderMaxMemory(maxPayload), zstd.WithDecoderLowmem(true))
 	return reader, err
 }
 

@@ -47,7 +47,8 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	if len(line) >= maxHeader {
 		return nil, fmt.Errorf("header of %d bytes: want up to %d; record a command with fewer arguments", len(line), maxHeader)
 	}
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(fullBlock), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err
 	}
