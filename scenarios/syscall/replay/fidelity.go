@@ -18,11 +18,13 @@ import (
 
 // A Fidelity says how near a replay came to its recording.
 type Fidelity struct {
-	Elapsed time.Duration
-	Span    time.Duration  // of the recording
-	Cut     bool           // the watchdog ended it
-	Calls   []CallFidelity // by recorded time, longest first
-	Empty   time.Duration  // of a call that does next to nothing, taken away from each of the replay's
+	Passes  int                     // of which it is the sum
+	Elapsed time.Duration           // of the replays
+	Span    time.Duration           // of the recording, as often
+	Cut     int                     // passes that the watchdog ended
+	Calls   []CallFidelity          // by recorded time, longest first
+	Empty   time.Duration           // of a call that does next to nothing, taken away from each of the replay's
+	Latency *hdrhistogram.Histogram // of the calls that were made
 }
 
 // A CallFidelity is that of the calls of one name.
