@@ -9,9 +9,9 @@ import (
 )
 
 // Kinds returns the kinds of work that this package has.
-func Kinds() []scenarios.Kind { return []scenarios.Kind{stormKind(), mixKind()} }
+func Kinds() []scenarios.Kind { return []scenarios.Kind{stormKind(), mixKind(), replayKind()} }
 
-// crewParams are the parameters that both kinds have.
+// crewParams are the parameters that storm and mix have.
 func crewParams() []scenarios.Param {
 	var sizes []string
 	for _, c := range calls {

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package replay
+
+import (
+	"slices"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/scenarios/syscall/trace"
+)
+
+// run makes the calls. It allocates nothing but for a fork, and reads the clock right before and after each.
+func (r *runner) run() {
+	for i := range r.schedule.ops {
+		o := &r.schedule.ops[i]
+		r.think(o.think)
+		if r.stop.Load() {
+			return
+		}
+		if o.only != noChore {
+			r.chore(o)
+			continue
+		}
+		r.one(o, &r.marks[i])
+	}
+}
+
+// think spends the time between two calls, working, since a program that calls as often mostly works too.
+func (r *runner) think(d time.Duration) {
+	if r.speed == 0 || d <= 0 {
+		return
+	}
+	d = time.Duration(float64(d) / r.speed)
+	end := time.Since(r.epoch) + d
+	for d > maxBusy && !r.stop.Load() {
+		pause(min(d-maxBusy/2, slice))
+		d = end - time.Since(r.epoch)
+	}
+	for time.Since(r.epoch) < end {
+		r.touch()
+	}
+}
+
+const (
+	maxBusy = 20 * time.Millisecond // of thinking without sleep
+	slice   = 50 * time.Millisecond // of waiting, between two looks at whether to stop
+)
+
+// touch reads and writes a few lines of memory, as programs do.
+func (r *runner) touch() {
+	for range 8 {
+		r.walk[r.walked]++
+		r.walked = (r.walked + 64) & (len(r.walk) - 1)
+	}
+}
+
+// pause sleeps in the kernel, without the runtime.
+func pause(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0) //nolint:errcheck // too short a sleep is seen by the caller
+}
+
+// one replays a call.
+func (r *runner) one(o *op, m *mark) {
+	a := o.args
+	number := o.spec.number
+	if !r.arguments(o, &a, &number) {
+		m.fate = withheld
+		return
+	}
+	if (o.wait == forInput || o.wait == forRoom) && !r.await(o, int(a[0])) {
+		m.fate = withheld
+		return
+	}
+	begin := time.Since(r.epoch)
+	result, _, errno := unix.RawSyscall6(number, a[0], a[1], a[2], a[3], a[4], a[5])
+	m.took = time.Since(r.epoch) - begin
+	m.result = int64(result)
+	if errno != 0 {
+		m.result = -int64(errno)
+	}
+	m.fate = replayed
+	r.after(o, &a, m)
+}
+
+// await waits until a descriptor is ready, so that the call won't wait for one that never is. It says no after a limit.
+func (r *runner) await(o *op, fd int) bool {
+	events := int16(unix.POLLIN)
+	if o.wait == forRoom {
+		events = unix.POLLOUT
+	}
+	limit := maxWait
+	for begin := time.Since(r.epoch); ; {
+		p := unix.PollFd{Fd: int32(fd), Events: events}
+		n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&sliceTime)), 0, 0, 0)
+		if int(n) > 0 {
+			return true
+		}
+		if r.stop.Load() || time.Since(r.epoch)-begin > limit {
+			return false
+		}
+	}
+}
+
+// maxWait is how long a call may wait for another thread.
+const maxWait = time.Second
+
+var sliceTime = unix.NsecToTimespec(slice.Nanoseconds())
+
+// arguments fills in what only now is known. It says no if the call can't be made.
+func (r *runner) arguments(o *op, a *[6]uintptr, number *uintptr) bool {
+	for i, kind := range o.spec.arguments {
+		switch kind {
+		case fdArg:
+			a[i] = uintptr(r.table.get(uint64(uint32(o.call.Args[i]))))
+		case folderFD:
+			if int32(o.call.Args[i]) != unix.AT_FDCWD {
+				a[i] = uintptr(r.table.get(uint64(uint32(o.call.Args[i]))))
+			} else {
+				a[i] = here
+			}
+		case mapped:
+			if !r.address(o, a) {
+				return false
+			}
+		case vectors:
+			r.vectors(o, int(a[i+1]))
+		}
+	}
+	return r.details(o, a, number)
+}
+
+var here = func() uintptr { at := unix.AT_FDCWD; return uintptr(at) }()
+
+// vectors divides a call's size among its vectors.
+func (r *runner) vectors(o *op, n int) {
+	left := min(uintptr(o.call.Size), r.dataSize)
+	each := left/uintptr(n) + 1
+	for i := range n {
+		length := min(each, left)
+		r.put(padVector+16*uintptr(i), uint64(r.data))
+		r.put(padVector+16*uintptr(i)+8, uint64(length))
+		left -= length
+	}
+}
+
+// put writes a word to scratch memory.
+func (r *runner) put(at uintptr, v uint64) { *(*uint64)(unsafe.Add(r.scratch, at)) = v }
+
+func (r *runner) put32(at uintptr, v uint32) { *(*uint32)(unsafe.Add(r.scratch, at)) = v }
+
+func (r *runner) get32(at uintptr) int32 { return *(*int32)(unsafe.Add(r.scratch, at)) }
+
+// details fills scratch memory for the calls that read from it.
+func (r *runner) details(o *op, a *[6]uintptr, number *uintptr) bool {
+	c := o.call
+	switch c.Name {
+	case "fcntl":
+		if o.spec.arguments[2] == scratch {
+			r.lock(c)
+		}
+	case "ioctl":
+		r.put32(2*padPiece, uint32(c.Args[2]))
+	case "epoll_ctl":
+		r.put32(3*padPiece, uint32(c.Args[3]))
+		r.put(3*padPiece+4, c.Args[2])
+	case "dup2", "dup3":
+		return r.duplicateTo(o, a, number)
+	case "setsockopt":
+		r.put(3*padPiece, c.Args[3])
+	case "getsockopt":
+		r.put32(4*padPiece, 128)
+	case "getsockname", "getpeername":
+		r.put32(2*padPiece, 128)
+	}
+	if o.wait == forTime {
+		t := unix.NsecToTimespec(max(c.Duration-r.overshoot, 0).Nanoseconds())
+		*(*unix.Timespec)(unsafe.Add(r.scratch, uintptr(padTime))) = t
+	}
+	return true
+}
+
+func (r *runner) lock(c *trace.Call) {
+	lock := (*unix.Flock_t)(unsafe.Add(r.scratch, uintptr(2*padPiece)))
+	*lock = unix.Flock_t{Type: int16(c.Args[2]), Start: int64(c.Args[3]), Len: int64(c.Args[4])}
+}
+
+// duplicateTo chooses the number for a dup2: the recording's in a table of our own, else any: the number may be the program's.
+func (r *runner) duplicateTo(o *op, a *[6]uintptr, number *uintptr) bool {
+	target := uint64(uint32(o.call.Args[1]))
+	a[1] = uintptr(target)
+	switch live := r.table.get(target); {
+	case live >= 0:
+		a[1] = uintptr(live)
+	case !r.table.private || target >= reserved:
+		*number = unix.SYS_DUP
+	}
+	if o.call.Name == "dup2" {
+		a[2] = 0
+	}
+	return true
+}
+
+// reserved are descriptors of the replay's own.
+const reserved = 800
+
+// address finds where a recorded address is; memory that the recording didn't map is mapped now.
+func (r *runner) address(o *op, a *[6]uintptr) bool {
+	recorded, length := uintptr(o.call.Args[0]), pages(a[1])
+	m := &r.memory
+	if length == 0 || length > maxMapping {
+		return o.call.Name != "mmap"
+	}
+	if o.call.Name == "mmap" {
+		if m.total+length > 4*maxMapping {
+			return false
+		}
+		a[3] &^= unix.MAP_LOCKED | unix.MAP_HUGETLB
+		live, ok := m.find(recorded, length)
+		if a[0] = live; !ok || a[3]&(unix.MAP_FIXED|unix.MAP_FIXED_NOREPLACE) == 0 {
+			a[0] = 0
+			a[3] &^= unix.MAP_FIXED | unix.MAP_FIXED_NOREPLACE
+		}
+		return true
+	}
+	live, ok := m.find(recorded, length)
+	if !ok {
+		if live = mapAnonymous(length); live == 0 {
+			return false
+		}
+		m.add(region{recorded, length, live})
+	}
+	a[0] = live
+	return true
+}
+
+// after does what follows from a call: numbers and addresses that the next ones are about.
+func (r *runner) after(o *op, a *[6]uintptr, m *mark) {
+	switch o.spec.result {
+	case newFD:
+		if m.result >= 0 {
+			r.opened(o, int(m.result))
+		}
+	case endFD:
+		r.table.set(int64(uint32(o.call.Args[0])), -1)
+	case newPair:
+		if m.result >= 0 {
+			r.openedPair(o)
+		}
+	case newMemory:
+		if m.result > 0 || m.result < -4095 {
+			r.placed(o, a, uintptr(m.result))
+		}
+	}
+	if o.call.Name == "munmap" && m.result == 0 {
+		r.memory.remove(uintptr(o.call.Args[0]), pages(a[1]))
+	}
+	if m.result >= 0 && o.wait != forTime {
+		return
+	}
+	if o.wait == forTime && (m.result == -int64(unix.ETIMEDOUT) || m.result == -int64(unix.EAGAIN)) {
+		m.result = o.call.Result
+	}
+}
+
+// placed notes mapped memory; what can't be noted is unmapped.
+func (r *runner) placed(o *op, a *[6]uintptr, live uintptr) {
+	recorded := uintptr(o.call.Result)
+	length := pages(a[1])
+	if o.call.Name == "brk" {
+		recorded -= length
+	}
+	if o.call.Result < 0 && o.call.Result >= -4095 || recorded+length < recorded {
+		unmap(live, length)
+		return
+	}
+	if a[3]&unix.MAP_FIXED == 0 { // what is at its recorded address has lost its name
+		for _, piece := range r.memory.remove(recorded, length) {
+			unmap(piece.live, piece.length)
+		}
+	}
+	r.memory.add(region{recorded, length, live})
+}
+
+func (r *runner) opened(o *op, live int) {
+	if o.call.Result < 0 || o.call.Result >= int64(len(r.table.live)) {
+		if o.spec.number != unix.SYS_DUP3 {
+			closeFD(live)
+		}
+		return
+	}
+	if old := r.table.get(uint64(o.call.Result)); old >= 0 && old != live {
+		closeFD(old)
+	}
+	r.table.set(o.call.Result, live)
+}
+
+func (r *runner) openedPair(o *op) {
+	i := slices.Index(o.spec.arguments[:], scratch)
+	at := uintptr(i) * padPiece
+	first, second := r.get32(at), r.get32(at+4)
+	if o.call.Result < 0 {
+		closeFD(int(first))
+		closeFD(int(second))
+		return
+	}
+	both := o.call.Args[i]
+	r.table.set(int64(uint32(both)), int(first))
+	r.table.set(int64(both>>32), int(second))
+}
+
+func closeFD(fd int) {
+	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) //nolint:errcheck // the kernel closes in any case
+}
