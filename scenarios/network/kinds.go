@@ -19,6 +19,7 @@ func Kinds() []scenarios.Kind {
 		kind("network/crr", "Connects over TCP, sends a request, waits for the response and closes, again and again.", connectRoundTrips,
 			congestion, size("64", 1, maxMessage)),
 		kind("network/udp", "Sends UDP datagrams at a steady rate.", datagrams, rate, size("64", headerBytes, maxDatagram)),
+		replayKind(),
 	}
 }
 

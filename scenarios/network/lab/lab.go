@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,9 @@ import (
 type Options struct {
 	Rate uint64  // bit/s from the sender to the receiver; 0 for no limit
 	Loss float64 // probability with which a packet from the sender to the receiver is lost, 0 to 1
+	MTU  int     // how long an IP packet may be on the cable, in bytes; 0 for [MTU]
+	// Silent leaves the spaces without addresses, and the kernel sends nothing by itself: what arrives is what was sent on purpose.
+	Silent bool
 	// Delay is how long a packet is on the way, in either direction, so that a round trip takes twice as long; 0 for a cable without one.
 	Delay time.Duration
 }
@@ -44,10 +48,10 @@ func New(o Options) (l *Lab, err error) {
 	if _, err := CleanUp(); err != nil {
 		return l, fmt.Errorf("clean up after killed runs: %w", err)
 	}
-	if err := l.makeSpaces(); err != nil {
+	if err := l.makeSpaces(o.Silent); err != nil {
 		return l, err
 	}
-	if err := l.plug(o.Delay); err != nil {
+	if err := l.plug(o); err != nil {
 		return l, err
 	}
 	if err := l.Sender.Do(func() error { return l.prepareSender(o) }); err != nil {
@@ -62,12 +66,15 @@ func New(o Options) (l *Lab, err error) {
 	return l, errors.Join(l.Sender.Do(l.Sender.awaitCarrier), l.Receiver.Do(l.Receiver.awaitCarrier))
 }
 
-func (l *Lab) makeSpaces() (err error) {
+func (l *Lab) makeSpaces(silent bool) (err error) {
 	if l.Sender, err = newSpace(); err != nil {
 		return err
 	}
 	if l.Receiver, err = newSpace(); err != nil {
 		return err
+	}
+	if silent {
+		return nil
 	}
 	l.Sender.IPv4, l.Receiver.IPv4 = netip.MustParseAddr("10.77.0.1"), netip.MustParseAddr("10.77.0.2")
 	if haveIPv6() {
@@ -77,12 +84,12 @@ func (l *Lab) makeSpaces() (err error) {
 }
 
 // plug makes the cable.
-func (l *Lab) plug(delay time.Duration) (err error) {
-	if delay > 0 {
-		l.wire, err = newWire(l.Sender, l.Receiver, delay)
+func (l *Lab) plug(o Options) (err error) {
+	if o.Delay > 0 {
+		l.wire, err = newWire(l.Sender, l.Receiver, o.Delay)
 		return err
 	}
-	return l.Sender.Do(func() error { return plug(l.Receiver) })
+	return l.Sender.Do(func() error { return plug(l.Receiver, cmp.Or(o.MTU, MTU)) })
 }
 
 func (l *Lab) prepareSender(o Options) error {

@@ -24,14 +24,14 @@ const device = "assay0"
 // (linkwatch_urgent_event), and until then drops what the device sends.
 const senderIndex = 10
 
-// MTU is how long an IP packet may be on the cable, in bytes.
+// MTU is how long an IP packet may be on the cable, in bytes, unless the options say otherwise.
 const MTU = 1500
 
 // plug makes the cable between two namespaces. It must run in the first of them. The host's namespace never sees either end.
-func plug(to *Space) error {
+func plug(to *Space, mtu int) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.Index = device, MTU, senderIndex
-	err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: device, PeerMTU: MTU, PeerNamespace: netlink.NsFd(to.handle)})
+	attrs.Name, attrs.MTU, attrs.Index = device, mtu, senderIndex
+	err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: device, PeerMTU: uint32(mtu), PeerNamespace: netlink.NsFd(to.handle)})
 	if err != nil {
 		return fmt.Errorf("make veth pair: %w", err)
 	}
@@ -120,12 +120,13 @@ func haveIPv6() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// setSysctls makes many short connections possible (each leaves a port in TIME_WAIT, which can be used again after a second), and IPv6
-// even where the host has it switched off. /proc/sys/net is that of the thread which opens it.
+// setSysctls makes many short connections possible (each leaves a port in TIME_WAIT, which can be used again after a second), and switches
+// IPv6 on or off, whatever the host has. /proc/sys/net is that of the thread which opens it.
 func setSysctls(ipv6 bool) error {
 	settings := [][2]string{{"ipv4/ip_local_port_range", "1024 65535"}, {"ipv4/tcp_tw_reuse", "1"}}
-	if ipv6 {
-		settings = append(settings, [2]string{"ipv6/conf/" + device + "/disable_ipv6", "0"})
+	if haveIPv6() {
+		off := map[bool]string{true: "0", false: "1"}[ipv6]
+		settings = append(settings, [2]string{"ipv6/conf/" + device + "/disable_ipv6", off})
 	}
 	for _, s := range settings {
 		if err := os.WriteFile(filepath.Join(sysctls, s[0]), []byte(s[1]), 0); err != nil {

@@ -23,8 +23,8 @@ const directory = "/run/netns"
 // A Space is a network namespace of ours. Its methods may be called by many goroutines; it belongs to its Lab, which closes it.
 type Space struct {
 	Name string     // in /run/netns
-	IPv4 netip.Addr // of this end of the cable
-	IPv6 netip.Addr // the zero Addr where the kernel has no IPv6
+	IPv4 netip.Addr // of this end of the cable; the zero Addr in a silent lab
+	IPv6 netip.Addr // the zero Addr there too, and where the kernel has no IPv6
 
 	handle netns.NsHandle
 }

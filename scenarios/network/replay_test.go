@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/network/lab/leaktest"
+)
+
+const (
+	testFrames = 200
+	testGap    = 300 * time.Microsecond
+)
+
+// testFrame is a frame of no protocol that any stack answers to, of a length and with bytes that are its own.
+func testFrame(i int) []byte {
+	frame := make([]byte, 60+(i*37)%2000)
+	copy(frame, []byte{0x02, 0, 0, 0, 0, 9, 0x02, 0, 0, 0, 0, 8, 0x88, 0xb5}) // IEEE 802: for local experiments
+	for j := etherHeader; j < len(frame); j++ {
+		frame[j] = byte(i + j)
+	}
+	return frame
+}
+
+// writeRecording makes a pcap of the test's frames.
+func writeRecording(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := pcapgo.NewWriterNanos(&b)
+	err := w.WriteFileHeader(65535, layers.LinkTypeEthernet)
+	for i := range testFrames {
+		frame := testFrame(i)
+		at := time.Unix(1, 0).Add(time.Duration(i) * testGap)
+		err = errors.Join(err, w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame)}, frame))
+	}
+	path := filepath.Join(t.TempDir(), "test.pcap")
+	if err = errors.Join(err, os.WriteFile(path, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// newReplay makes a replay of the test's recording that is ready.
+func newReplay(t *testing.T, params map[string]string) *replaying {
+	t.Helper()
+	leaktest.Check(t)
+	params["file"] = writeRecording(t)
+	k := replayKind()
+	values, err := k.Check(params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := k.New(values)
+	if err == nil {
+		err = w.Prepare(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(w.Close(), w.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return w.(*replaying)
+}
+
+// capture opens a socket that gets all frames which arrive at the receiver.
+func capture(t *testing.T, r *replaying) (fd int) {
+	t.Helper()
+	err := r.lab.Receiver.Do(func() (err error) {
+		const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK, all); err != nil {
+			return err
+		}
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) }) //nolint:errcheck // it was only read
+	return fd
+}
+
+// TestReplay wants each frame of a recording to arrive once, whole and in order, at any pace.
+func TestReplay(t *testing.T) {
+	for pace, d := range map[string]time.Duration{
+		"recorded": (testFrames-1)*testGap + testGap/2, "rate": testFrames*time.Millisecond/4 - time.Millisecond/8, "top": time.Nanosecond,
+	} {
+		t.Run(pace, func(t *testing.T) {
+			r := newReplay(t, map[string]string{"pace": pace, "rate": "4000"})
+			fd := capture(t, r)
+			o, err := r.Run(t.Context(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := int64(testFrames)
+			if pace == "top" {
+				want = maxBatch // the time was over after the first
+			}
+			if o.Operations != want || o.Values["arrived_count"] != float64(want) || o.Values["lost_count"] != 0 || o.Values["passes_count"] != 1 || o.Errors != 0 {
+				t.Errorf("%d sent, %d refused, %v", o.Operations, o.Errors, o.Values)
+			}
+			if pace != "top" && (o.Lateness.TotalCount() != want || o.Elapsed < d-testGap) {
+				t.Errorf("%d times of lateness, in %s", o.Lateness.TotalCount(), o.Elapsed)
+			}
+			got := make([]byte, 1<<16)
+			for i := range int(want) {
+				n, err := unix.Read(fd, got)
+				if err != nil || !bytes.Equal(got[:n], testFrame(i)) {
+					t.Fatalf("frame %d: %d bytes, %v", i, n, err)
+				}
+			}
+			if n, err := unix.Read(fd, got); err != unix.EAGAIN {
+				t.Errorf("a frame of %d bytes too many, %v", n, err)
+			}
+		})
+	}
+}
+
+// TestReplaySpeed counts the passes that fit into a time.
+func TestReplaySpeed(t *testing.T) {
+	r := newReplay(t, map[string]string{"speed": "4"})
+	const d = testFrames * testGap // of which a pass takes a quarter
+	o, err := r.Run(t.Context(), d-testGap)
+	if err != nil || o.Operations < 4*testFrames-8 || o.Operations > 4*testFrames || o.Values["passes_count"] != 4 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if p50, p99 := o.Values["timing_error_p50_ns"], o.Values["timing_error_p99_ns"]; p50 <= 0 || p99 < p50 {
+		t.Errorf("timing error %g, %g ns", p50, p99)
+	}
+}
+
+func TestReplayRefuses(t *testing.T) {
+	leaktest.Check(t)
+	k := replayKind()
+	if _, err := k.New(scenarios.Values{"file": ""}); err == nil || !strings.Contains(err.Error(), "want a recording of packets") {
+		t.Errorf("no file: %v", err)
+	}
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("no packets here"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/no/such/file", text} {
+		r := &replaying{file: path}
+		if err := r.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", path, err)
+		}
+		if _, err := r.Run(t.Context(), time.Second); err == nil {
+			t.Error("ran without preparation")
+		}
+	}
+}
