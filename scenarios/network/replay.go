@@ -233,17 +233,18 @@ func (s *sending) passLength() time.Duration {
 func (s *sending) hand(b *batch, at, count int) error {
 	for count > 0 {
 		sent, err := b.send(s.r.socket, at, count)
-		if err == unix.ENOBUFS || err == unix.EAGAIN {
+		switch {
+		case errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EAGAIN):
 			s.refused++
-			sent = 1
-		} else if err != nil {
+			at, count = at+1, count-1
+			continue
+		case err != nil:
 			return fmt.Errorf("send packet %d of %s: %w", at+1, s.r.file, err)
-		} else {
-			s.sent += int64(sent)
-			for i := range sent {
-				s.bytes += int64(len(s.r.recording.Frame(at + i)))
-			}
 		}
+		for i := range sent {
+			s.bytes += int64(len(s.r.recording.Frame(at + i)))
+		}
+		s.sent += int64(sent)
 		at, count = at+sent, count-sent
 	}
 	return nil

@@ -240,7 +240,6 @@ func (p *plan) transferred(s *schedule, o *op) {
 		return
 	}
 	d := s.process.fds[fd].shared()
-	d.socket.transferred(c)
 	if c.Result < 0 || d.path == "" {
 		return
 	}

@@ -4,7 +4,6 @@ package replay
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,22 +15,20 @@ import (
 
 // An op is a call made ready for a thread.
 type op struct {
-	call      *trace.Call
-	spec      spec
-	args      [6]uintptr // of scalars
-	path      []byte     // ends in 0; nil for none
-	path2     []byte
-	address   *address      // of bind and connect
-	class     trace.FDClass // of the first descriptor, as the plan knows it
-	wait      waiting
-	think     time.Duration // between the thread's call before and this
-	stands    bool          // for one that can't be replayed
-	only      chore         // not a call, but something to do in its place
-	child     *process      // that a fork began, or whose thread it was
-	begins    *schedule
-	closing   []int32 // descriptors that an execve closed
-	length    int64   // of memory that it may need
-	connected *connection
+	call    *trace.Call
+	spec    spec
+	args    [6]uintptr // of scalars
+	path    []byte     // ends in 0; nil for none
+	path2   []byte
+	class   trace.FDClass // of the first descriptor, as the plan knows it
+	wait    waiting
+	think   time.Duration // between the thread's call before and this
+	stands  bool          // for one that can't be replayed
+	only    chore         // not a call, but something to do in its place
+	child   *process      // that a fork began, or whose thread it was
+	begins  *schedule
+	closing []int32 // descriptors that an execve closed
+	length  int64   // of memory that it may need
 }
 
 // A waiting is what a call may have to wait for.
@@ -75,7 +72,6 @@ type open struct {
 	cloexec bool // of the descriptor; each descriptor has an open of its own for it
 	blocks  bool // without O_NONBLOCK
 	file    *open
-	socket  *endpoint
 }
 
 // shared is the description itself, which duplicates share.
@@ -106,7 +102,6 @@ type plan struct {
 	left      map[string]int64 // calls left out, by name
 	unended   int64            // calls that had not ended
 	paths     map[string][]byte
-	net       *network
 }
 
 // homeFolder is where a recording works that doesn't say where it did; deep enough for some "..".
@@ -115,7 +110,7 @@ const homeFolder = "/work/of/recording"
 func newPlan(r *trace.Recording) *plan {
 	p := &plan{
 		recording: r, byThread: map[int32]*schedule{}, processes: map[int32]*process{}, world: newWorld(),
-		left: map[string]int64{}, paths: map[string][]byte{}, net: newNetwork(),
+		left: map[string]int64{}, paths: map[string][]byte{},
 	}
 	for i := range r.Calls {
 		p.add(&r.Calls[i])
@@ -194,7 +189,6 @@ func (p *plan) ready(proc *process, o *op) bool {
 		if described != nil {
 			o.class = described.shared().class
 			o.wait = waits(c, described.shared().class)
-			o.connected = described.shared().socket.connection()
 		}
 	}
 	if strings.ContainsRune(c.Path, 0) || strings.ContainsRune(c.Path2, 0) {
@@ -371,13 +365,7 @@ func (p *plan) descriptor(proc *process, fd int32, c *trace.Call) *open {
 	case trace.Directory:
 		o.path = "/"
 	}
-	p.net.inherit(o)
 	proc.fds[fd] = o
 	proc.inherited[fd] = o
 	return o
-}
-
-// children returns the processes that have no parent in the recording first.
-func (p *plan) sorted() []*process {
-	return slices.SortedFunc(maps.Values(p.processes), func(a, b *process) int { return int(a.id) - int(b.id) })
 }

@@ -95,8 +95,8 @@ func (r *runner) await(o *op, fd int) bool {
 	limit := maxWait
 	for begin := time.Since(r.epoch); ; {
 		p := unix.PollFd{Fd: int32(fd), Events: events}
-		n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&sliceTime)), 0, 0, 0)
-		if int(n) > 0 {
+		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&sliceTime)), 0, 0, 0)
+		if errno == 0 && n > 0 {
 			return true
 		}
 		if r.stop.Load() || time.Since(r.epoch)-begin > limit {
