@@ -103,7 +103,7 @@ func TestParseErrors(t *testing.T) {
 		head + "params:\n  duty: 0.5.5\n":                        `4:9: parameter duty: "0.5.5": want a number`,
 		head + "params:\n  period: 10\n":                         `4:11: parameter period: "10": want a duration such as`,
 		head + "isolation: 0-3\n":                                "3:12: isolation is one value; want a mapping of cpus, cpu_limit, memory_limit",
-		head + "isolation: {cpu: 1}\n":                           `3:13: isolation has no "cpu"; want cpus, cpu_limit, memory_limit`,
+		head + "isolation: {cpu: 1}\n":                           `3:13: isolation has no "cpu"; want cpus`,
 		head + "isolation: {cpu_limit: 0.5}\n":                   `3:24: "0.5" is no share of one CPU; want one such as 50% or 150%`,
 		head + "isolation: {memory_limit: 1K}\n":                 `3:27: "1K": want a size of at least 32M`,
 		head + "isolation: {cpus: 3-1}\n":                        `3:19: "3-1" is no list of CPUs; want one such as 0-3,7`,
