@@ -84,6 +84,7 @@ func (o *open) shared() *open {
 
 // A schedule is the calls of one thread.
 type schedule struct {
+	folder  string // in which it begins to work
 	id      int32
 	process *process
 	ops     []op
@@ -139,7 +140,8 @@ func (p *plan) thread(c *trace.Call) *schedule {
 	if known := p.byThread[c.Thread]; known != nil {
 		return known
 	}
-	s := &schedule{id: c.Thread, process: p.process(c.Process), end: c.Start}
+	proc := p.process(c.Process)
+	s := &schedule{id: c.Thread, process: proc, folder: proc.folder, end: c.Start}
 	p.byThread[c.Thread] = s
 	p.threads = append(p.threads, s)
 	return s
