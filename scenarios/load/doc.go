@@ -4,6 +4,7 @@
 //
 //	load/http     asks an HTTP service on this machine, at a rate or as fast as it answers
 //	load/service  the same for a service that is built in, and of which is known what a request costs and when it stalls
+//	load/replay   asks one of the two for what an access log says, when it says
 //	load/nginx, load/redis, load/postgres
 //	              start a server of others and load it
 //	load/cpu      integer work in threads, all the time or a part of it

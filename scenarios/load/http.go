@@ -45,7 +45,7 @@ func serviceKind() scenarios.Kind {
 	}
 }
 
-// withDefaults adds the parameters that load/http has and load/service hasn't.
+// withDefaults adds the parameters that load/http has and other kinds haven't.
 func withDefaults(v scenarios.Values) scenarios.Values {
 	all := scenarios.Values{"url": "", "method": fasthttp.MethodGet, "path": "", "body_size": "0"}
 	for name, text := range v {
@@ -70,6 +70,10 @@ func newHTTPLoad(v scenarios.Values, c costs) (*httpLoad, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newHTTPLoadWith(g, v, c)
+}
+
+func newHTTPLoadWith(g *generator, v scenarios.Values, c costs) (_ *httpLoad, err error) {
 	l := &httpLoad{values: v, generator: g, connections: v.Int("connections"), costs: c, undo: func() {}}
 	url := v.Text("url")
 	if url == "" {
@@ -97,14 +101,17 @@ func (l *httpLoad) Prepare(ctx context.Context) error {
 
 // Run connects, and then loads the service.
 func (l *httpLoad) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
-	f := fleet{
-		addresses: l.target.addresses, timeout: l.values.Duration("timeout"), size: l.connections,
-		dialog: func() dialog { return &httpDialog{requests: func(int) []byte { return l.target.request }} },
-	}
+	return l.run(ctx, d, l.generator, func() dialog {
+		return &httpDialog{requests: func(int) []byte { return l.target.request }}
+	})
+}
+
+func (l *httpLoad) run(ctx context.Context, d time.Duration, g *generator, dialog func() dialog) (*scenarios.Outcome, error) {
+	f := fleet{addresses: l.target.addresses, timeout: l.values.Duration("timeout"), size: l.connections, dialog: dialog}
 	if l.service != nil {
 		f.began = l.service.begin
 	}
-	return f.run(ctx, d, l.generator)
+	return f.run(ctx, d, g)
 }
 
 // Close stops the service.

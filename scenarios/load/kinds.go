@@ -6,5 +6,5 @@ import "github.com/assaylab/assay/scenarios"
 
 // Kinds returns the kinds of work that this package has.
 func Kinds() []scenarios.Kind {
-	return []scenarios.Kind{httpKind(), serviceKind(), cpuKind(), memoryKind(), chaseKind(), execKind(), nginxKind(), redisKind(), postgresKind()}
+	return []scenarios.Kind{httpKind(), serviceKind(), replayKind(), cpuKind(), memoryKind(), chaseKind(), execKind(), nginxKind(), redisKind(), postgresKind()}
 }

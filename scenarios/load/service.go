@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,6 +125,9 @@ func (s *service) accept() {
 	}
 }
 
+// sizeHeader is the header of a request that asks for an answer of so many bytes, at most maxAnswer.
+const sizeHeader = "Assay-Size"
+
 // answer does a request's work, and answers it when no stall is on.
 func (s *service) answer(r *fasthttp.RequestCtx) {
 	if err := s.work(); err != nil {
@@ -133,7 +137,12 @@ func (s *service) answer(r *fasthttp.RequestCtx) {
 	if clock := s.run.Load(); clock != nil {
 		s.stall(clock)
 	}
-	r.SetBodyString("ok\n")
+	size, err := strconv.Atoi(string(r.Request.Header.Peek(sizeHeader)))
+	if err != nil {
+		r.SetBodyString("ok\n")
+		return
+	}
+	r.SetBody(make([]byte, max(0, min(size, maxAnswer))))
 }
 
 // stall waits while there is a stall.

@@ -23,6 +23,7 @@ const maxAnswer = 64 << 20
 // A target is an HTTP service, and what is asked of it.
 type target struct {
 	addresses []string // to try in turn
+	host      string   // and port, as the url says them
 	request   []byte   // as it goes over the wire
 }
 
@@ -33,7 +34,11 @@ type httpDialog struct {
 	response fasthttp.Response
 }
 
-func (d *httpDialog) request(n int) []byte { return d.requests(n) }
+func (d *httpDialog) request(n int) []byte {
+	text := d.requests(n)
+	d.response.SkipBody = bytes.HasPrefix(text, []byte("HEAD ")) // an answer that tells how long its body would be, and has none
+	return text
+}
 
 func (d *httpDialog) answer(r *bufio.Reader) (last bool, err error) {
 	if err := d.response.ReadLimitBody(r, maxAnswer); err != nil {
@@ -60,7 +65,7 @@ func newTarget(address string, v scenarios.Values) (*target, error) {
 	if port == "" {
 		port = "80"
 	}
-	t := &target{}
+	t := &target{host: u.Host}
 	for _, host := range hosts {
 		t.addresses = append(t.addresses, net.JoinHostPort(host, port))
 	}

@@ -80,12 +80,15 @@ func Steps(steps ...Step) Schedule {
 func Trace(times []time.Duration, speed float64) Schedule {
 	return func(yield func(time.Duration) bool) {
 		for _, at := range times {
-			if !yield(time.Duration(math.Round(float64(at-times[0]) / speed))) {
+			if !yield(Scale(at-times[0], speed)) {
 				return
 			}
 		}
 	}
 }
+
+// Scale is when something that was recorded at a time comes at a speed.
+func Scale(at time.Duration, speed float64) time.Duration { return nanoseconds(float64(at) / speed) }
 
 // Until cuts a schedule: only arrivals before end remain.
 func Until(s Schedule, end time.Duration) Schedule {
@@ -100,7 +103,11 @@ func Until(s Schedule, end time.Duration) Schedule {
 
 // seconds is a time; those beyond what a Duration can hold are its longest.
 func seconds(x float64) time.Duration {
-	ns := math.Round(x * float64(time.Second))
+	return nanoseconds(x * float64(time.Second))
+}
+
+func nanoseconds(x float64) time.Duration {
+	ns := math.Round(x)
 	if ns >= math.MaxInt64 {
 		return math.MaxInt64
 	}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/load/accesslog"
+	"github.com/assaylab/assay/scenarios/load/arrivals"
+)
+
+func replayKind() scenarios.Kind {
+	return scenarios.Kind{
+		Name:  "load/replay",
+		About: "asks an HTTP service on this machine for what an access log says, when it says",
+		Params: []scenarios.Param{
+			{
+				Name: "file", Type: scenarios.Text,
+				About: "access log in the common or combined format, or, if its name ends with .csv, time,method,path,size; a run ends with it",
+			},
+			{
+				Name: "url", Type: scenarios.Text, About: "of a service on this machine, such as http://127.0.0.1:8080, which is asked for the paths " +
+					"of the log, without bodies; none: one that is built in, ignores the path and answers as many bytes as the log says, at most 64M",
+			},
+			{Name: "speed", Type: scenarios.Float, Default: "1", Min: 0.001, Max: 1e6, About: "how many times faster than recorded"},
+			{Name: "from", Type: scenarios.Text, About: "time of the log before which all is left out, such as 2026-11-24T17:00:00Z; none: its begin"},
+			{Name: "until", Type: scenarios.Text, About: "time of the log from which on all is left out; none: its end"},
+			{Name: "connections", Type: scenarios.Int, Default: "16", Min: 1, Max: maxConnections, About: "how many operations there may be at a time"},
+			{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which an operation has failed, from when it really started"},
+		},
+		New: newReplay,
+	}
+}
+
+// replay is a load whose operations are those of a recording.
+type replay struct {
+	*httpLoad
+	options   accesslog.Options
+	recording *accesslog.Recording
+	times     []time.Duration
+}
+
+func newReplay(v scenarios.Values) (scenarios.Workload, error) {
+	if v.Text("file") == "" {
+		return nil, errors.New("parameter file: want an access log, or CSV of time,method,path,size")
+	}
+	r := &replay{options: accesslog.Options{Format: accesslog.Log}}
+	if strings.HasSuffix(v.Text("file"), ".csv") {
+		r.options.Format = accesslog.CSV
+	}
+	for name, to := range map[string]*time.Time{"from": &r.options.From, "until": &r.options.Until} {
+		if v.Text(name) == "" {
+			continue
+		}
+		var err error
+		if *to, err = accesslog.ParseTime(v.Text(name)); err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", name, err)
+		}
+	}
+	if !r.options.Until.IsZero() && !r.options.From.Before(r.options.Until) {
+		return nil, fmt.Errorf("from %s is not before until %s", v.Text("from"), v.Text("until"))
+	}
+	g := &generator{schedule: func(time.Duration) arrivals.Schedule { return arrivals.Trace(r.times, v.Float("speed")) }}
+	var err error
+	r.httpLoad, err = newHTTPLoadWith(g, withDefaults(v), costs{})
+	return r, err
+}
+
+// Prepare reads the log, and starts the service if it is the built-in one.
+func (r *replay) Prepare(ctx context.Context) error {
+	file := r.values.Text("file")
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if r.recording, err = accesslog.Read(f, r.options); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	r.times = make([]time.Duration, len(r.recording.Requests))
+	for i := range r.times {
+		r.times[i] = r.recording.Requests[i].At
+	}
+	return r.httpLoad.Prepare(ctx)
+}
+
+// Run replays the log until the time is over or the log is.
+func (r *replay) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
+	// A nanosecond more than the last arrival, so that it is one of them.
+	length := arrivals.Scale(r.times[len(r.times)-1], r.values.Float("speed"))
+	length += min(1, math.MaxInt64-length)
+	o, err := r.run(ctx, min(d, length), r.generator, func() dialog {
+		var text []byte // of one client
+		return &httpDialog{requests: func(n int) []byte {
+			text = r.append(text[:0], &r.recording.Requests[n])
+			return text
+		}}
+	})
+	if err == nil {
+		r.explain(o, length, d)
+	}
+	return o, err
+}
+
+// append writes a request as it goes over the wire. A log's methods and paths were checked, so nothing in them can end a line.
+func (r *replay) append(text []byte, q *accesslog.Request) []byte {
+	text = append(append(append(append(text, q.Method...), ' '), q.Path...), " HTTP/1.1\r\nHost: "...)
+	text = append(append(text, r.target.host...), "\r\n"...)
+	if r.service != nil {
+		text = strconv.AppendInt(append(text, sizeHeader+": "...), int64(q.Size), 10)
+		text = append(text, "\r\n"...)
+	}
+	switch q.Method {
+	case fasthttp.MethodPost, fasthttp.MethodPut, fasthttp.MethodPatch:
+		text = append(text, "Content-Length: 0\r\n"...)
+	}
+	return append(text, "\r\n"...)
+}
+
+// explain says what of the log was not replayed as it is.
+func (r *replay) explain(o *scenarios.Outcome, length, d time.Duration) {
+	all := r.recording
+	o.Values["broken_count"] = float64(all.Broken)
+	o.Values["outside_count"] = float64(all.Outside)
+	say := func(format string, args ...any) { o.Notes = append(o.Notes, fmt.Sprintf(format, args...)) }
+	if all.Broken > 0 {
+		say("%d of %d lines are no requests and were left out; the first is %v", all.Broken, all.Lines, all.First)
+	}
+	if all.Spread {
+		say("the log's times are whole seconds: the requests of a second were spread evenly over it")
+	}
+	if length < d {
+		say("the log ended after %v, and with it the run of %v; lower the speed, or give a longer log", length.Round(time.Millisecond), d)
+	}
+}
