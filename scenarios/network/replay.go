@@ -136,7 +136,8 @@ type sending struct {
 	passes  int64 // through the recording, that were begun
 	elapsed time.Duration
 	errors  *hdrhistogram.Histogram // nanoseconds that packets were sent after they were due; nil at top speed
-	urgent  bool                    // the thread runs before all others
+	// refusedUrgency: the thread was to run before all others, and may not.
+	refusedUrgency bool
 }
 
 // send sends on a thread of its own, which ends with it. A packet waits until a batch of the kernel's is due.
@@ -152,8 +153,10 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 		s.errors = nil
 		return s.flood(ctx, b, start, d)
 	}
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
-	s.urgent = unix.SchedSetAttr(0, &attr, 0) == nil
+	if s.passLength() > minSleep*time.Duration(s.r.recording.Len()) {
+		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
+		s.refusedUrgency = unix.SchedSetAttr(0, &attr, 0) != nil
+	}
 	return s.paced(ctx, b, start, d)
 }
 
@@ -176,6 +179,10 @@ func (s *sending) flood(ctx context.Context, b *batch, start time.Time, d time.D
 
 // spin is how long before a packet is due sleeping ends and looking at the clock begins.
 const spin = 100 * time.Microsecond
+
+// minSleep is how long there must be from packet to packet in the mean for the thread to run before all others: with less it would hardly sleep, and
+// the kernel stops such threads for 50 ms in each second (sched_rt_runtime_us).
+const minSleep = 2 * spin
 
 // paced sends each packet when it is due. Those that are due at the same time, or already, go together.
 func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.Duration) error {
@@ -258,7 +265,7 @@ func (s *sending) outcome(arrived, arrivedBytes float64) *scenarios.Outcome {
 	if s.errors != nil {
 		o.Values["timing_error_p50_ns"] = float64(s.errors.ValueAtQuantile(50))
 		o.Values["timing_error_p99_ns"] = float64(s.errors.ValueAtQuantile(99))
-		if !s.urgent {
+		if s.refusedUrgency {
 			o.Notes = append(o.Notes, "the sender could not run before all others (SCHED_FIFO), so packets may be later than they need be: use sudo")
 		}
 	}
