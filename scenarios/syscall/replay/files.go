@@ -58,13 +58,17 @@ func (w *world) need(name string, k kind) *file {
 	case made:
 		return nil
 	case untouched:
+		if w.inMade(name) {
+			w.now[name] = made
+			return nil
+		}
 		w.now[name] = there
 		w.files[name] = &file{}
 		if name != "/" {
 			w.inside(name)
 		}
 	case gone: // it must have come back by something that is not in the recording
-		w.now[name] = made
+		w.make(name)
 		return nil
 	}
 	f := w.files[name]
@@ -72,6 +76,17 @@ func (w *world) need(name string, k kind) *file {
 		f.kind = k
 	}
 	return f
+}
+
+// inMade says whether a file lies in what the recording made, by something that is not in it, or through a link that it made.
+func (w *world) inMade(name string) bool {
+	for name != "/" {
+		name = path.Dir(name)
+		if w.now[name] == made {
+			return true
+		}
+	}
+	return false
 }
 
 // inside notes that the folder of a file is there.

@@ -365,7 +365,7 @@ func (p *plan) fork(s *schedule, o *op) {
 			return
 		}
 		child = p.process(id)
-		child.parent, child.folder = s.process, s.process.folder
+		child.home, child.folder = s.process.folder, s.process.folder
 		for fd, old := range s.process.fds {
 			child.fds[fd] = &open{class: old.class, file: old.shared(), cloexec: old.cloexec}
 		}

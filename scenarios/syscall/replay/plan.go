@@ -55,8 +55,8 @@ const (
 type process struct {
 	id        int32
 	threads   int
-	parent    *process
-	folder    string          // as the plan follows it
+	home      string          // its working folder in the beginning
+	folder    string          // the same, as the plan follows it
 	fds       map[int32]*open // the same
 	inherited map[int32]*open // that it had when the recording began
 	heap      uint64          // where the last brk left its end
@@ -84,7 +84,6 @@ func (o *open) shared() *open {
 
 // A schedule is the calls of one thread.
 type schedule struct {
-	folder  string // in which it begins to work
 	id      int32
 	process *process
 	ops     []op
@@ -131,7 +130,7 @@ func (p *plan) process(id int32) *process {
 		folder = homeFolder
 	}
 	p.world.need(absolute("/", folder), directory)
-	made := &process{id: id, folder: absolute("/", folder), fds: map[int32]*open{}, inherited: map[int32]*open{}}
+	made := &process{id: id, home: absolute("/", folder), folder: absolute("/", folder), fds: map[int32]*open{}, inherited: map[int32]*open{}}
 	p.processes[id] = made
 	return made
 }
@@ -140,8 +139,7 @@ func (p *plan) thread(c *trace.Call) *schedule {
 	if known := p.byThread[c.Thread]; known != nil {
 		return known
 	}
-	proc := p.process(c.Process)
-	s := &schedule{id: c.Thread, process: proc, folder: proc.folder, end: c.Start}
+	s := &schedule{id: c.Thread, process: p.process(c.Process), end: c.Start}
 	p.byThread[c.Thread] = s
 	p.threads = append(p.threads, s)
 	return s
@@ -205,7 +203,24 @@ func (p *plan) ready(proc *process, o *op) bool {
 	if c.Name == "brk" {
 		o.brk(proc)
 	}
+	if isInternet(o.class) && talks[c.Name] {
+		return false
+	}
 	return o.particular()
+}
+
+// talks are the calls to and from the other end of a socket. Those of the Internet's families are left out: nobody answers in a sandbox.
+var talks = map[string]bool{
+	"connect": true, "bind": true, "listen": true, "accept": true, "accept4": true, "shutdown": true, "read": true, "write": true,
+	"readv": true, "writev": true, "sendto": true, "recvfrom": true, "sendmsg": true, "recvmsg": true, "getpeername": true,
+}
+
+func isInternet(c trace.FDClass) bool {
+	switch c {
+	case trace.InetStream, trace.InetDatagram, trace.Inet6Stream, trace.Inet6Datagram, trace.Netlink, trace.OtherSocket:
+		return true
+	}
+	return false
 }
 
 // brk has a growing heap stand as an mmap: the real one is the replaying program's.
@@ -264,8 +279,15 @@ func (o *op) particular() bool {
 		o.wait = forTime
 	case "futex":
 		o.futex()
-	case "epoll_wait", "epoll_pwait", "poll", "ppoll":
+	case "epoll_wait", "epoll_pwait":
 		o.wait = forEvents
+		o.args[3] = o.timeout()
+	case "poll":
+		o.wait = forEvents
+		o.args[1], o.args[2] = 1, o.timeout()
+	case "ppoll":
+		o.wait = forEvents
+		o.args[1] = 1
 	}
 	return true
 }
@@ -288,6 +310,11 @@ func (o *op) fcntl() {
 	default:
 		o.args[1], o.stands = unix.F_GETFL, true
 	}
+}
+
+// timeout is how long a call waits for events that may not come: in milliseconds, as long as in the recording, but not for ever.
+func (o *op) timeout() uintptr {
+	return uintptr(min(o.call.Duration.Milliseconds(), maxWait.Milliseconds()))
 }
 
 const (

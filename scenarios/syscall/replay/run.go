@@ -167,6 +167,11 @@ func (r *runner) details(o *op, a *[6]uintptr, number *uintptr) bool {
 	case "epoll_ctl":
 		r.put32(3*padPiece, uint32(c.Args[3]))
 		r.put(3*padPiece+4, c.Args[2])
+	case "poll", "ppoll":
+		r.put32(0, uint32(r.table.get(c.Args[0]&0xffffffff)))
+		r.put32(4, uint32(c.Args[0]>>32)&0xffff)
+	case "connect", "bind":
+		a[2] = r.localAddress(c.Path)
 	case "dup2", "dup3":
 		return r.duplicateTo(o, a, number)
 	case "setsockopt":
@@ -181,6 +186,20 @@ func (r *runner) details(o *op, a *[6]uintptr, number *uintptr) bool {
 		*(*unix.Timespec)(unsafe.Add(r.scratch, uintptr(padTime))) = t
 	}
 	return true
+}
+
+// localAddress writes a UNIX socket's address, which is a path in the sandbox, and returns its length. The abstract ones, which aren't
+// files, are the whole machine's, so they are left empty.
+func (r *runner) localAddress(name string) uintptr {
+	address := (*unix.RawSockaddrUnix)(unsafe.Add(r.scratch, uintptr(padPiece)))
+	*address = unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+	if len(name) >= len(address.Path) || len(name) == 0 || name[0] == '@' {
+		return 2
+	}
+	for i := range len(name) {
+		address.Path[i] = int8(name[i])
+	}
+	return uintptr(2 + len(name) + 1)
 }
 
 func (r *runner) lock(c *trace.Call) {

@@ -143,8 +143,8 @@ func (r *runner) enter() error {
 	if err := unix.Chroot(r.root); err != nil {
 		return fmt.Errorf("chroot to %s: %w; a replay needs root", r.root, err)
 	}
-	if err := unix.Chdir(r.schedule.folder); err != nil {
-		return fmt.Errorf("chdir to %s of the sandbox: %w", r.schedule.folder, err)
+	if err := errors.Join(unix.Chdir("/"), unix.Chdir(r.schedule.process.home)); err != nil {
+		return fmt.Errorf("chdir to the sandbox: %w", err)
 	}
 	unix.Umask(0o22)
 	unix.Umask(0o22)

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package replay
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/scenarios/syscall/trace"
+)
+
+const here64 = 1<<64 - 100 // AT_FDCWD
+
+// replayOf replays calls, a microsecond after one another, in a folder that it returns.
+func replayOf(t *testing.T, ctx context.Context, speed float64, calls ...trace.Call) *Fidelity {
+	t.Helper()
+	for i := range calls {
+		c := &calls[i]
+		c.Start = time.Duration(i+1) * 10 * time.Microsecond
+		if c.Thread == 0 {
+			c.Thread, c.Process = 7, 7
+		}
+		if c.Duration == 0 {
+			c.Duration = time.Microsecond
+		}
+	}
+	folder := t.TempDir()
+	r, err := New(&trace.Recording{Header: trace.Header{Arch: runtime.GOARCH}, Calls: calls}, Options{Folder: folder, Speed: speed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Prepare(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.Run(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("%d files left in the folder, error %v", len(left), err)
+	}
+	return f
+}
+
+// check wants so many calls of each name to have been made, with the recording's results.
+func (f *Fidelity) check(t *testing.T, want map[string]int64) {
+	t.Helper()
+	for _, c := range f.Calls {
+		if got := c.Replayed + c.Substituted; got != want[c.Name] || c.Differ > 0 {
+			t.Errorf("%s: %d made, want %d; %d results differ", c.Name, got, want[c.Name], c.Differ)
+		}
+		delete(want, c.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not made: %v", want)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	for _, speed := range []float64{0, 1} {
+		f := replayOf(t, t.Context(), speed,
+			trace.Call{Name: "openat", Args: [6]uint64{here64, 0, unix.O_RDONLY}, Path: "/etc/some/where", Result: 3, FD: trace.Regular, Size: 5000},
+			trace.Call{Name: "read", Args: [6]uint64{3, 0, 4096}, Result: 4096},
+			trace.Call{Name: "read", Args: [6]uint64{3, 0, 4096}, Result: 904},
+			trace.Call{Name: "read", Args: [6]uint64{3, 0, 4096}},
+			trace.Call{Name: "close", Args: [6]uint64{3}},
+			trace.Call{Name: "close", Args: [6]uint64{3}, Result: -int64(unix.EBADF)},
+			trace.Call{Name: "openat", Args: [6]uint64{here64, 0, unix.O_RDONLY}, Path: "absent", Result: -int64(unix.ENOENT)},
+			trace.Call{Name: "openat", Args: [6]uint64{here64, 0, unix.O_RDWR | unix.O_CREAT, 0o600}, Path: "new", Result: 3, FD: trace.Regular},
+			trace.Call{Name: "pwrite64", Args: [6]uint64{3, 0, 100, 50}, Result: 100},
+			trace.Call{Name: "lseek", Args: [6]uint64{3, 0, unix.SEEK_END}, Result: 150},
+			trace.Call{Name: "unlinkat", Args: [6]uint64{here64}, Path: "new"},
+			trace.Call{Name: "mkdirat", Args: [6]uint64{here64, 0, 0o700}, Path: "folder"},
+			trace.Call{Name: "execve", Path: "/bin/true"},
+		)
+		f.check(t, map[string]int64{
+			"openat": 3, "read": 3, "close": 2, "pwrite64": 1, "lseek": 1, "unlinkat": 1, "mkdirat": 1, "execve": 0,
+		})
+	}
+}
+
+// TestNoHang replays waits for what never comes.
+func TestNoHang(t *testing.T) {
+	both := uint64(3 | 4<<32)
+	tests := map[string][]trace.Call{
+		"pipe": {{Name: "pipe2", Args: [6]uint64{both}}, {Name: "read", Args: [6]uint64{3, 0, 10}, Result: 10}},
+		"epoll": {
+			{Name: "epoll_create1", Result: 3, FD: trace.Epoll},
+			{Name: "epoll_pwait", Args: [6]uint64{3, 0, 10, 1<<64 - 1}, Result: 1, Duration: time.Hour},
+		},
+		"inherited": {{Name: "read", Args: [6]uint64{0, 0, 10}, Result: 10, FD: trace.Pipe}},
+	}
+	for name, calls := range tests {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
+			replayOf(t, t.Context(), 0, calls...)
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// TestNoEscape has recordings reach for a file outside of the sandbox, and wants it untouched.
+func TestNoEscape(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var calls []trace.Call
+	for _, name := range []string{outside, "../../../../../../../../../.." + outside, "/proc/self/root" + outside, "link" + outside} {
+		calls = append(calls,
+			trace.Call{Name: "symlinkat", Args: [6]uint64{0, here64}, Path: "../../../../../../../../../..", Path2: "link"},
+			trace.Call{Name: "openat", Args: [6]uint64{here64, 0, unix.O_WRONLY | unix.O_TRUNC}, Path: name, Result: 3, FD: trace.Regular},
+			trace.Call{Name: "truncate", Path: name},
+			trace.Call{Name: "unlinkat", Args: [6]uint64{here64}, Path: name},
+		)
+	}
+	replayOf(t, t.Context(), 0, calls...)
+	if text, err := os.ReadFile(outside); err != nil || string(text) != "kept" {
+		t.Errorf("the file outside: %q, %v", text, err)
+	}
+}
