@@ -77,7 +77,7 @@ func (f *captureFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if err := atomicfile.Check(f.output); err != nil {
 		return err
 	}
-	ctx, interruption := untilInterrupted(ctx)
+	ctx = untilInterrupted(ctx)
 	progress := newProgress(errOut, f.quiet)
 	f.opts.Progress = func(p syscalls.Progress) {
 		progress.line(fmt.Sprintf("recording: %d s, %d calls, %d lost (Ctrl-C ends and writes)", int(p.Elapsed.Seconds()), p.Calls, p.Lost))
@@ -90,7 +90,7 @@ func (f *captureFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if err := f.sumUp(rec, out, errOut); err != nil {
 		return err
 	}
-	if interruption() == syscall.SIGTERM {
+	if interruption(ctx) == syscall.SIGTERM {
 		if err := rec.Signal(syscall.SIGTERM); err != nil {
 			return err
 		}

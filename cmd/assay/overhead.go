@@ -61,7 +61,7 @@ and what CPU time it takes itself. --certify keeps what was found about Assay, a
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.quick {
-				f.settings = map[string]*string{"warmup": ptr("200ms"), "duration": ptr("500ms")}
+				f.settings = map[string]*string{"warmup": new("200ms"), "duration": new("500ms")}
 			}
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -82,8 +82,6 @@ and what CPU time it takes itself. --certify keeps what was found about Assay, a
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 	return cmd
 }
-
-func ptr(s string) *string { return &s }
 
 // run measures on each scenario, and reports.
 func (f *overheadFlags) run(ctx context.Context, out, errOut io.Writer) (err error) {
@@ -170,7 +168,7 @@ func (f *overheadFlags) measure(ctx context.Context, all []*bench.Experiment, lo
 	}
 	progress := newProgress(errOut, f.quiet)
 	defer progress.clear()
-	ctx, _ = untilInterrupted(ctx)
+	ctx = untilInterrupted(ctx)
 	for i, x := range all {
 		x.Begin = func(e result.Environment) error { return log.AppendEnvironment(&e) }
 		x.Record = func(block []result.Record) error { return log.Append(block...) }

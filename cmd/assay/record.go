@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -88,7 +87,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	ctx, interruption := untilInterrupted(ctx)
+	ctx = untilInterrupted(ctx)
 	progress := newProgress(errOut, f.quiet)
 	f.opts.Progress = progress.show
 	f.opts.Started = deferGC()
@@ -110,7 +109,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 		}
 	}
 	// Everyone in the foreground gets a terminal's interrupt, but who ends us alone means the command too.
-	if interruption() == syscall.SIGTERM {
+	if interruption(ctx) == syscall.SIGTERM {
 		if err := rec.Signal(syscall.SIGTERM); err != nil {
 			return err
 		}
@@ -129,22 +128,30 @@ func deferGC() func() {
 	return func() { debug.SetGCPercent(before) }
 }
 
-// untilInterrupted returns a context that the first SIGINT or SIGTERM ends, and who tells which it was, nil for none. A second signal
-// ends the program at once.
-func untilInterrupted(parent context.Context) (context.Context, func() os.Signal) {
-	ctx, cancel := context.WithCancel(parent)
+// interrupted is why a context ended, when it was a signal.
+type interrupted struct{ os.Signal }
+
+func (i interrupted) Error() string { return i.String() }
+
+// untilInterrupted returns a context that the first SIGINT or SIGTERM ends, see [interruption]. A second signal ends the program at once.
+func untilInterrupted(parent context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	var first atomic.Value
 	go func() {
-		first.Store(<-signals)
+		first := <-signals
 		signal.Stop(signals)
-		cancel()
+		cancel(interrupted{first})
 	}()
-	return ctx, func() os.Signal {
-		s, _ := first.Load().(os.Signal)
-		return s
+	return ctx
+}
+
+// interruption is the signal that ended a context; nil if none did.
+func interruption(ctx context.Context) os.Signal {
+	if i, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
+		return i.Signal
 	}
+	return nil
 }
 
 // maxUnnamedIn bounds how many mappings a profile tells of that have frames without a name.

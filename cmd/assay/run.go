@@ -137,7 +137,7 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	}
 	progress := newProgress(errOut, f.quiet)
 	x.Progress = func(p bench.Progress) { progress.line(p.String()) }
-	ctx, _ = untilInterrupted(ctx)
+	ctx = untilInterrupted(ctx)
 	o, err := x.Run(ctx)
 	progress.clear()
 	if err != nil && f.resume == "" && !full {
@@ -185,7 +185,7 @@ func (f *runFlags) openLog(x *bench.Experiment) (*result.Log, error) {
 // createLog makes a new file for records.
 func createLog(path string) (*result.Log, error) {
 	if _, err := os.Stat(path); err == nil {
-		return nil, fmt.Errorf("%s is there already: name another with --output; assay run --resume goes on with the records of a run", path)
+		return nil, fmt.Errorf("%s is there already: want a new file, by --output; assay run --resume goes on with the records of a run", path)
 	}
 	log, _, err := result.OpenLog(path, true)
 	return log, err

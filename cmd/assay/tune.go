@@ -125,7 +125,7 @@ func (f *tuneFlags) run(ctx context.Context, name string, out, errOut io.Writer)
 	phase := ""
 	tuning.Phase = func(text string) { phase = text; progress.line(text) }
 	tuning.Experiment.Progress = func(p bench.Progress) { progress.line(phase + ": " + p.String()) }
-	ctx, _ = untilInterrupted(ctx)
+	ctx = untilInterrupted(ctx)
 	t, o, err := tuning.Run(ctx)
 	progress.clear()
 	if err != nil {
@@ -169,11 +169,7 @@ func (f *tuneFlags) openLog(name string) (*result.Log, error) {
 	if f.output == "" {
 		f.output = "assay-tune-" + name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
 	}
-	if _, err := os.Stat(f.output); err == nil {
-		return nil, fmt.Errorf("%s is there already: want a new file for the records", f.output)
-	}
-	log, _, err := result.OpenLog(f.output, true)
-	return log, err
+	return createLog(f.output)
 }
 
 // plan says what would be done.

@@ -105,7 +105,7 @@ type plan struct {
 }
 
 // homeFolder is where a recording works that doesn't say where it did; deep enough for some "..".
-const homeFolder = "/work/of/recording"
+const homeFolder = "/home/of/recording"
 
 func newPlan(r *trace.Recording) *plan {
 	p := &plan{
