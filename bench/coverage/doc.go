@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Coverage tests the intervals of package bench on the machine: experiments whose truth is known, many times over.
+// Command coverage tests the intervals of package bench on the machine: experiments whose truth is known, many times over.
 //
 //	sudo go run ./bench/coverage -o aa.jsonl [flags]
 //	sudo go run ./bench/coverage -slowdown 0.03 -o planted.jsonl [flags]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Peers measures assay beside perf and bpftrace: what each costs, and what each makes of a machine that is hard to record.
+// Command peers measures assay beside perf and bpftrace: what each costs, and what each makes of a machine that is hard to record.
 //
 //	sudo go run ./bench/peers [flags] [BENCHMARK...]
 //
