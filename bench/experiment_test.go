@@ -219,6 +219,7 @@ func TestLoadWarnings(t *testing.T) {
 // TestCounters has what the kernel counts of the machine and of the workload in each record.
 func TestCounters(t *testing.T) {
 	x := fakeExperiment()
+	x.Subject.Values["fault"] = "rest"
 	x.MaxBlocks, x.MinBlocks = 1, 1
 	o, err := x.Run(t.Context())
 	if err != nil {

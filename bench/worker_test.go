@@ -56,7 +56,7 @@ func findFake(name string) (*scenarios.Kind, error) {
 		Name: name,
 		Params: []scenarios.Param{
 			{Name: "ops", Type: scenarios.Int, Default: "1000", Min: 0, Max: 1e9},
-			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "slow", "hang", "die", "leave", "daemon", "close"}},
+			{Name: "fault", Type: scenarios.Choice, Default: "none", Choices: []string{"none", "prepare", "run", "slow", "rest", "hang", "die", "leave", "daemon", "close"}},
 			{Name: "file", Type: scenarios.Text},
 			{Name: "tuned", Type: scenarios.Flag, Default: "false"},
 		},
@@ -86,6 +86,8 @@ func (f *fake) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, er
 	switch f.values.Text("fault") {
 	case "slow":
 		<-ctx.Done()
+	case "rest":
+		time.Sleep(50 * time.Millisecond) // which the interrupt of a timer ends
 	case "run":
 		return nil, errors.New("disk full")
 	case "hang", "leave", "daemon":
