@@ -14,6 +14,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/profiler/annotate"
 	"github.com/assaylab/assay/profiler/internal/sysno"
 )
 
@@ -279,7 +280,7 @@ func (e *emitter) stackOf(key countKey, at uint64) []*profile.Location {
 		waker := append(e.kernelFrames(key.WakerKernelStack, false), e.userFrames(e.rec.procs.imageAt(int(key.WakerTgid), at), key.WakerUserStack, at, true)...)
 		slices.Reverse(waker)
 		locs = append(locs, waker...)
-		locs = append(locs, e.made("[woken by "+bpf.CommString(key.WakerComm)+"]"))
+		locs = append(locs, e.made(annotate.WokenBy+bpf.CommString(key.WakerComm)+"]"))
 	}
 	locs = append(locs, e.kernelFrames(key.KernelStack, key.Kind == bpf.KindCPU)...)
 	if key.Flags&bpf.KeyKernelThread != 0 {

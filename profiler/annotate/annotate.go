@@ -5,6 +5,7 @@
 package annotate
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/pprof/profile"
@@ -94,7 +95,7 @@ var bySyscall = map[string]string{
 func reason(s *profile.Sample) string {
 	found := len(byFrame)
 	named := false
-	for _, l := range s.Location {
+	for _, l := range s.Location[wakerFrames(s):] { // what the waker did is no reason
 		if !inKernel(l) || len(l.Line) == 0 || l.Line[0].Function == nil {
 			continue
 		}
@@ -117,6 +118,16 @@ func reason(s *profile.Sample) string {
 	return "other"
 }
 
+// WokenBy begins the name of the frame that stands between the stack of who waited and that of its waker, which is before it, root first.
+const WokenBy = "[woken by "
+
+// wakerFrames is how many frames of a sample are its waker's; 0 where it has none.
+func wakerFrames(s *profile.Sample) int {
+	return 1 + slices.IndexFunc(s.Location, func(l *profile.Location) bool {
+		return l.Mapping == nil && len(l.Line) == 1 && strings.HasPrefix(l.Line[0].Function.Name, WokenBy)
+	})
+}
+
 // inKernel says whether a location is code of the kernel or of a module.
 func inKernel(l *profile.Location) bool { return l.Mapping != nil && l.Mapping.Start >= 1<<63 }
 
@@ -126,16 +137,20 @@ func inKernel(l *profile.Location) bool { return l.Mapping != nil && l.Mapping.S
 func Interrupted(p *profile.Profile) bool {
 	exact := map[*profile.Location]*profile.Location{}
 	for _, s := range p.Sample {
-		for i := 0; i+1 < len(s.Location); i++ {
-			l := s.Location[i+1]
-			if !inKernel(s.Location[i]) || !inKernel(l) || !entersKernel(s.Location[i]) {
+		waker := wakerFrames(s)
+		for i, l := range s.Location {
+			entry := i - 1 // what broke into it
+			if i < waker {
+				entry = i + 1
+			}
+			if entry < 0 || entry >= len(s.Location) || !inKernel(s.Location[entry]) || !inKernel(l) || !entersKernel(s.Location[entry]) {
 				continue
 			}
 			if exact[l] == nil {
 				exact[l] = &profile.Location{ID: uint64(len(p.Location) + 1), Mapping: l.Mapping, Address: l.Address + 1}
 				p.Location = append(p.Location, exact[l])
 			}
-			s.Location[i+1] = exact[l]
+			s.Location[i] = exact[l]
 		}
 	}
 	return len(exact) > 0
