@@ -8,27 +8,40 @@ static struct fighter {
 	char *name;
 	pthread_t thread;
 	ns_t tid, oncpu, queued, fought;
+	int schedstat;
+	char before[128], after[128];
 } fighters[] = { { "fighter0" }, { "fighter1" }, { "fighter2" }, { "fighter3" } };
 
-NOINLINE void fight(void)
+/* called_ns is mono_ns by a system call, for the clock that a library reads has no frame of its caller above it. */
+static inline __attribute__((always_inline)) ns_t called_ns(void)
 {
-	while (mono_ns() < end)
+	struct timespec t;
+
+	sys4(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0, 0);
+	return t.tv_sec * SEC + t.tv_nsec;
+}
+
+/* All from the first reading to the last is in fight itself, with no call to a library: a thread that is pushed away there is seen in fight. */
+NOINLINE void fight(struct fighter *f)
+{
+	sys4(SYS_pread64, f->schedstat, (long)f->before, sizeof(f->before) - 1, 0);
+	while (called_ns() < end)
 		for (int i = 0; i < 10000; i++)
 			TURN();
+	be_first();
+	sys4(SYS_pread64, f->schedstat, (long)f->after, sizeof(f->after) - 1, 0);
 }
 
 /* What it knows of itself is read out of the fight, and said by the first thread, or more would come to it meanwhile. */
 static void *fighter(void *arg)
 {
 	struct fighter *f = arg;
-	ns_t before;
 
 	prctl(PR_SET_NAME, f->name);
-	before = queued_ns();
-	fight();
-	be_first();
-	f->queued = queued_ns();
-	f->fought = f->queued - before;
+	f->schedstat = open_schedstat();
+	fight(f);
+	f->queued = queued_in(f->after);
+	f->fought = f->queued - queued_in(f->before);
 	f->oncpu = cpu_ns();
 	f->tid = sys4(SYS_gettid, 0, 0, 0, 0);
 	return NULL;

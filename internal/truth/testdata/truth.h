@@ -62,18 +62,36 @@ static inline void die(const char *what)
 	exit(1);
 }
 
+static inline int open_schedstat(void)
+{
+	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		die("schedstat");
+	return fd;
+}
+
+/* queued_in returns the run-queue time that a text of schedstat tells. */
+static inline ns_t queued_in(const char *text)
+{
+	ns_t ran, queued;
+
+	if (sscanf(text, "%lld %lld", &ran, &queued) != 2)
+		die("schedstat");
+	return queued;
+}
+
 /* How long the calling thread has stood in run queues: the second number of its schedstat, exact
  * for a thread that runs. (The first, its CPU time, lacks what ran since the last tick.) */
 static inline ns_t queued_ns(void)
 {
 	char text[128] = "";
-	ns_t ran, queued;
-	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	int fd = open_schedstat();
 
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0 || sscanf(text, "%lld %lld", &ran, &queued) != 2)
+	if (read(fd, text, sizeof(text) - 1) < 0)
 		die("schedstat");
 	close(fd);
-	return queued;
+	return queued_in(text);
 }
 
 /* say prints one truth; name may be NULL. */
@@ -153,11 +171,11 @@ static inline void be_polite(void)
 }
 
 /* A thread of this policy is pushed away by none of the others. */
-static inline void be_first(void)
+static inline __attribute__((always_inline)) void be_first(void)
 {
 	struct sched_param lowest = { .sched_priority = 1 };
 
-	if (sched_setscheduler(0, SCHED_FIFO, &lowest))
+	if (sys4(SYS_sched_setscheduler, 0, SCHED_FIFO, (long)&lowest, 0))
 		die("sched_setscheduler");
 }
 
