@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,16 +89,7 @@ func (f *captureFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if err := f.sumUp(rec, out, errOut); err != nil {
 		return err
 	}
-	if interruption(ctx) == syscall.SIGTERM {
-		if err := rec.Signal(syscall.SIGTERM); err != nil {
-			return err
-		}
-	}
-	code, err := rec.Wait()
-	if err == nil && code != 0 {
-		err = exitCode(code)
-	}
-	return err
+	return endCommand(ctx, rec)
 }
 
 // capture writes the recording while it goes on.

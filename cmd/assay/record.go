@@ -108,17 +108,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 			return err
 		}
 	}
-	// Everyone in the foreground gets a terminal's interrupt, but who ends us alone means the command too.
-	if interruption(ctx) == syscall.SIGTERM {
-		if err := rec.Signal(syscall.SIGTERM); err != nil {
-			return err
-		}
-	}
-	code, err := rec.Wait()
-	if err == nil && code != 0 {
-		err = exitCode(code)
-	}
-	return err
+	return endCommand(ctx, rec)
 }
 
 // deferGC makes the garbage collector wait for more, until the function that it returns is called. To load means to decode all types of
@@ -152,6 +142,27 @@ func interruption(ctx context.Context) os.Signal {
 		return i.Signal
 	}
 	return nil
+}
+
+// command is what was started to be watched.
+type command interface {
+	Signal(s os.Signal) error
+	Wait() (code int, err error)
+}
+
+// endCommand waits for a command and returns its exit code as an error, if it isn't 0.
+func endCommand(ctx context.Context, c command) error {
+	// Everyone in the foreground gets a terminal's interrupt, but who ends us alone means the command too.
+	if interruption(ctx) == syscall.SIGTERM {
+		if err := c.Signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+	}
+	code, err := c.Wait()
+	if err == nil && code != 0 {
+		err = exitCode(code)
+	}
+	return err
 }
 
 // maxUnnamedIn bounds how many mappings a profile tells of that have frames without a name.
