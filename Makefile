@@ -71,6 +71,11 @@ bench-peers: ## measure beside perf and bpftrace, interleaved, as root
 	@ci/deps.sh build test
 	go run ./bench/peers
 
+.PHONY: bench-stacks
+bench-stacks: ## how many stacks are whole, over programs of all kinds, as root
+	@ci/deps.sh build test stacks
+	go run ./bench/stacks
+
 .PHONY: clean
 clean: ## remove what was built and is not committed
 	rm -rf assay reports/flamegraph/node_modules

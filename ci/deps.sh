@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the Debian packages that a purpose needs and this machine lacks: ci/deps.sh [build|test|kernels]…
+# Installs the Debian packages that a purpose needs and this machine lacks: ci/deps.sh [build|test|stacks|kernels]…
 # Silent when all is there. Says what it installs before it does; works as root or through sudo.
 set -euo pipefail
 
@@ -12,6 +12,8 @@ declare -A needs=(
 	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load.
 	[test]="strace gcc g++ libc6-dev binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool
 		nginx-light redis-server postgresql wrk"
+	# Programs whose stacks are hard to walk.
+	[stacks]="gcc g++ clang-19 musl-tools rustc=rustc openssl python3 nodejs=node openjdk-17-jdk-headless=javac redis-server postgresql nginx-light wrk sqlite3 util-linux"
 	# Other kernels, booted in qemu.
 	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring"
 )

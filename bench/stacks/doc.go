@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command stacks measures how many of the stacks that assay records are whole, over a corpus of programs that are built in every way and
+// in every language that it claims to unwind, and of servers as the distribution ships them.
+//
+//	sudo go run ./bench/stacks [flags] [CASE...]
+//
+// Each case is a command that works for a given time. Assay records the CPU time of it and of all that it starts; what it says of the
+// quality of the stacks in its facts is a row of the table. A case whose compiler or server is missing is a row too, and says so.
+package main
