@@ -33,6 +33,7 @@ type Config struct {
 	Exact    bool          // a stack for every wait
 	Wakers   bool          // the stack of who ended a wait
 	WithCPU  bool          // CPU samples: a count for each CPU
+	Stop     bool          // stop whom a sample is taken of, by SIGSTOP
 	MinBlock time.Duration // shorter waits get no stack
 
 	PIDNSLevel uint32 // our PID namespace, when it is not the initial one
@@ -115,6 +116,7 @@ func (c *Config) constants(f kernelFacts) map[string]any {
 		"pidns_inum":     c.PIDNSInum,
 		"hash_seed":      rand.Uint64(),
 		"with_cpu":       c.WithCPU,
+		"stop_sampled":   c.Stop,
 		"use_rq_clock":   f.rqClock,
 		"has_prev_state": f.prevState,
 		"has_loop":       f.loop,

@@ -9,9 +9,12 @@
 #include "stack.bpf.h"
 #include "target.bpf.h"
 
+#define SIGSTOP 19
+
 char _license[] SEC("license") = "Dual BSD/GPL";
 
-const volatile bool with_cpu; /* a line for each CPU */
+const volatile bool with_cpu;     /* a line for each CPU */
+const volatile bool stop_sampled; /* for a debugger to see the same */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -72,6 +75,8 @@ static __always_inline void take_sample(struct sample_ctx *ctx, struct task_stru
 	s->count.value.weight = 1;
 	count(&s->count, c);
 	COUNT(c, samples);
+	if (stop_sampled && !(task->flags & PF_KTHREAD))
+		bpf_send_signal(SIGSTOP);
 }
 
 SEC("perf_event")

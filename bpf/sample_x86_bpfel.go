@@ -169,6 +169,7 @@ const (
 	SampleVarHashSeed      = "hash_seed"
 	SampleVarPidnsInum     = "pidns_inum"
 	SampleVarPidnsLevel    = "pidns_level"
+	SampleVarStopSampled   = "stop_sampled"
 	SampleVarTargetCgroup  = "target_cgroup"
 	SampleVarTargetComm    = "target_comm"
 	SampleVarTargetKind    = "target_kind"
@@ -245,6 +246,7 @@ type SampleVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
+	StopSampled  *ebpf.VariableSpec `ebpf:"stop_sampled"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
@@ -308,6 +310,7 @@ type SampleVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
+	StopSampled  *ebpf.Variable `ebpf:"stop_sampled"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`

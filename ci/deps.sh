@@ -13,7 +13,7 @@ declare -A needs=(
 	[test]="strace gcc g++ libc6-dev binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool
 		nginx-light redis-server postgresql wrk"
 	# Programs whose stacks are hard to walk.
-	[stacks]="gcc g++ clang-19 musl-tools rustc=rustc openssl python3 node=nodejs javac=openjdk-17-jdk-headless redis-server postgresql nginx-light wrk sqlite3 util-linux"
+	[stacks]="gdb gcc g++ clang-19 musl-tools rustc=rustc openssl python3 node=nodejs javac=openjdk-17-jdk-headless redis-server postgresql nginx-light wrk sqlite3 util-linux"
 	# Other kernels, booted in qemu.
 	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring"
 )

@@ -39,6 +39,7 @@ type Options struct {
 	Exact    bool          // a stack for every wait
 	Wakers   bool          // the stack of the thread that ended a wait
 	CPULabel bool          // CPU samples by CPU
+	Stop     bool          // send SIGSTOP with each CPU sample, so that a debugger can look at the very same moment
 
 	// Started is called when everything is loaded and recording has begun.
 	Started func()

@@ -7,4 +7,7 @@
 //
 // Each case is a command that works for a given time. Assay records the CPU time of it and of all that it starts; what it says of the
 // quality of the stacks in its facts is a row of the table. A case whose compiler or server is missing is a row too, and says so.
+//
+// With -stops N each program runs in gdb instead, and each CPU sample of it stops it: gdb then looks at the very moment that was sampled, and
+// the table shows how many of its frames are ours too. That is for programs of one thread.
 package main

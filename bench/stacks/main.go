@@ -33,6 +33,7 @@ type settings struct {
 	assay   string
 	options []string // of assay record
 	seconds int
+	stops   int // at which gdb looks; 0: record, and don't compare
 	json    bool
 	cases   []program
 }
@@ -61,10 +62,18 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 		}
 	}
 	l := lab{s, folder}
-	var rows []row
+	if s.stops > 0 {
+		return report(ctx, s, out, errOut, l.compareStops, stopTable)
+	}
+	return report(ctx, s, out, errOut, l.measure, table)
+}
+
+// report measures all cases, a row each, and writes the rows.
+func report[R any](ctx context.Context, s *settings, out, errOut io.Writer, measure func(context.Context, program) R, table func(io.Writer, []R) error) error {
+	var rows []R
 	for _, c := range s.cases {
-		fmt.Fprintf(errOut, "%s\n", c.name)
-		r := l.measure(ctx, c)
+		fmt.Fprintln(errOut, c.name)
+		r := measure(ctx, c)
 		if ctx.Err() != nil {
 			break
 		}
@@ -83,6 +92,7 @@ func parseArgs(args []string, errOut io.Writer) (*settings, error) {
 	fl.StringVar(&s.assay, "assay", "", "assay to measure (default: built from this module)")
 	options := fl.String("record", "", "more flags for assay record, with blanks between")
 	duration := fl.Duration("duration", 3*time.Second, "how long each case works, in whole seconds")
+	fl.IntVar(&s.stops, "stops", 0, "instead stop each program so often by samples, and compare with what gdb sees")
 	fl.BoolVar(&s.json, "json", false, "write JSON instead of Markdown")
 	fl.Usage = func() {
 		fmt.Fprint(errOut, "usage: stacks [flags] [CASE...]\ncases, of which any part of the name will do:\n")

@@ -53,16 +53,20 @@ func (l *lab) measure(ctx context.Context, c program) row {
 	return r
 }
 
+// prepare builds the case in a folder of its own, and returns that.
+func (l *lab) prepare(ctx context.Context, c program) (string, error) {
+	work, err := os.MkdirTemp(l.folder, "case-")
+	if err != nil || c.build == "" {
+		return work, err
+	}
+	return work, l.command(ctx, work, l.words(c.build)...)
+}
+
 // record returns the facts of a recording of the case.
 func (l *lab) record(ctx context.Context, c program) (facts.Facts, error) {
-	work, err := os.MkdirTemp(l.folder, "case-")
+	work, err := l.prepare(ctx, c)
 	if err != nil {
 		return facts.Facts{}, err
-	}
-	if c.build != "" {
-		if err := l.command(ctx, work, l.words(c.build)...); err != nil {
-			return facts.Facts{}, err
-		}
 	}
 	profile := filepath.Join(work, "profile.pb.gz")
 	args := append([]string{l.assay, "record", "--mode", "cpu", "--freq", "997", "-o", profile}, l.options...)
