@@ -22,7 +22,7 @@ type Arm struct {
 	Spec   string            // as it was given
 	Params map[string]string // parameters of the scenario that differ
 	Env    []string          // of the workload
-	Knobs  []Setting         // that are set while it runs
+	Knobs  []Setting         // that are set while it runs, and put back
 	beside besider           // nil: nothing
 }
 
@@ -41,6 +41,7 @@ var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
 //	assay:MODE[@HZ]      our own recorder, run by the command in self
 //	set:KEY=VALUE,…      other parameters of the scenario
 //	env:KEY=VALUE,…      environment variables of the workload
+//	knob:KIND:NAME=VALUE what [knobs.Parse] reads, with one value; more follow, each after a blank and with its own knob:
 //	bpf:FILE             an eBPF object, whose programs are loaded and attached
 //	COMMAND              anything else runs beside the workload, by sh, and is interrupted at its end
 func ParseArm(text string, self []string) (Arm, error) {
@@ -71,6 +72,8 @@ func (a *Arm) read(self []string) (err error) {
 	case ok && kind == "env":
 		_, err = pairs(rest)
 		a.Env = strings.Split(rest, ",")
+	case ok && kind == "knob":
+		a.Knobs, err = settings(rest)
 	case ok && kind == "bpf":
 		a.beside, err = newObject(rest)
 	default:
@@ -88,6 +91,22 @@ func pairs(text string) (map[string]string, error) {
 			return nil, fmt.Errorf("%q: want KEY=VALUE", part)
 		}
 		all[key] = value
+	}
+	return all, nil
+}
+
+// settings reads KIND:NAME=VALUE knob:KIND:NAME=VALUE…
+func settings(text string) ([]Setting, error) {
+	var all []Setting
+	for part := range strings.SplitSeq(text, " knob:") {
+		k, err := knobs.Parse(part)
+		if err != nil {
+			return nil, err
+		}
+		if len(k.Values) != 1 {
+			return nil, fmt.Errorf("knob %s has %d values: want one; assay tune compares many", k, len(k.Values))
+		}
+		all = append(all, Setting{Knob: k, Value: k.Values[0]})
 	}
 	return all, nil
 }

@@ -17,24 +17,33 @@ func TestParseArm(t *testing.T) {
 		params  map[string]string
 		env     []string
 		beside  []string // the command
+		knobs   []string
 		wantErr string
 	}{
-		{"same=nothing", nil, nil, nil, ""},
-		{"big=set:size=64K,threads=2", map[string]string{"size": "64K", "threads": "2"}, nil, nil, ""},
-		{"gogc=env:GOGC=50,GOMAXPROCS=1", nil, []string{"GOGC=50", "GOMAXPROCS=1"}, nil, ""},
-		{"cpu=assay:cpu@97", nil, nil, []string{"/bin/assay", "record", "--json", "--mode", "cpu", "--output", "/dev/null", "--freq", "97"}, ""},
-		{"wall=assay:wall", nil, nil, []string{"/bin/assay", "record", "--json", "--mode", "wall", "--output", "/dev/null"}, ""},
-		{"perf=perf record -a -o /dev/null", nil, nil, []string{"/bin/sh", "-c", "exec perf record -a -o /dev/null"}, ""},
-		{"perf", nil, nil, nil, "want NAME=WHAT"},
-		{"perf=", nil, nil, nil, "want NAME=WHAT"},
-		{"=nothing", nil, nil, nil, "want a name"},
-		{"Perf!=nothing", nil, nil, nil, "want a name"},
-		{"baseline=nothing", nil, nil, nil, "there always is one"},
-		{"a/a=nothing", nil, nil, nil, "there always is one"},
-		{"x=set:size", nil, nil, nil, "want KEY=VALUE"},
-		{"x=env:", nil, nil, nil, "want KEY=VALUE"},
-		{"x=assay:gpu", nil, nil, nil, "want cpu, offcpu or wall"},
-		{"x=bpf:/nowhere.o", nil, nil, nil, "no such file"},
+		{"same=nothing", nil, nil, nil, nil, ""},
+		{"big=set:size=64K,threads=2", map[string]string{"size": "64K", "threads": "2"}, nil, nil, nil, ""},
+		{"gogc=env:GOGC=50,GOMAXPROCS=1", nil, []string{"GOGC=50", "GOMAXPROCS=1"}, nil, nil, ""},
+		{"cpu=assay:cpu@97", nil, nil, []string{"/bin/assay", "record", "--json", "--mode", "cpu", "--output", "/dev/null", "--freq", "97"}, nil, ""},
+		{"wall=assay:wall", nil, nil, []string{"/bin/assay", "record", "--json", "--mode", "wall", "--output", "/dev/null"}, nil, ""},
+		{"perf=perf record -a -o /dev/null", nil, nil, []string{"/bin/sh", "-c", "exec perf record -a -o /dev/null"}, nil, ""},
+		{"perf", nil, nil, nil, nil, "want NAME=WHAT"},
+		{"perf=", nil, nil, nil, nil, "want NAME=WHAT"},
+		{"=nothing", nil, nil, nil, nil, "want a name"},
+		{"Perf!=nothing", nil, nil, nil, nil, "want a name"},
+		{"baseline=nothing", nil, nil, nil, nil, "there always is one"},
+		{"a/a=nothing", nil, nil, nil, nil, "there always is one"},
+		{"low=knob:sysctl:vm.swappiness=10", nil, nil, nil, []string{"sysctl:vm.swappiness=10"}, ""},
+		{
+			"two=knob:sysctl:net.ipv4.tcp_rmem=4096 131072 6291456 knob:env:GOGC=50", nil, nil, nil,
+			[]string{"sysctl:net.ipv4.tcp_rmem=4096 131072 6291456", "env:GOGC=50"},
+			"",
+		},
+		{"x=knob:sysctl:vm.swappiness=10,20", nil, nil, nil, nil, "want one; assay tune compares many"},
+		{"x=knob:vm.swappiness=10", nil, nil, nil, nil, "want KIND:NAME=VALUE"},
+		{"x=set:size", nil, nil, nil, nil, "want KEY=VALUE"},
+		{"x=env:", nil, nil, nil, nil, "want KEY=VALUE"},
+		{"x=assay:gpu", nil, nil, nil, nil, "want cpu, offcpu or wall"},
+		{"x=bpf:/nowhere.o", nil, nil, nil, nil, "no such file"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			a, err := ParseArm(c.text, self)
@@ -51,7 +60,11 @@ func TestParseArm(t *testing.T) {
 			if cmd, ok := a.beside.(command); ok {
 				beside = cmd.args
 			}
-			if diff := cmp.Diff(c.params, a.Params) + cmp.Diff(c.env, a.Env) + cmp.Diff(c.beside, beside); diff != "" {
+			var set []string
+			for _, k := range a.Knobs {
+				set = append(set, k.Knob.String()+"="+k.Value)
+			}
+			if diff := cmp.Diff(c.params, a.Params) + cmp.Diff(c.env, a.Env) + cmp.Diff(c.beside, beside) + cmp.Diff(c.knobs, set); diff != "" {
 				t.Error(diff)
 			}
 		})

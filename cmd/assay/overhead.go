@@ -192,7 +192,7 @@ func (f *overheadFlags) measure(ctx context.Context, all []*bench.Experiment, lo
 
 // runIsolated runs an experiment with the control group that it wants.
 func runIsolated(ctx context.Context, x *bench.Experiment, errOut io.Writer) (o *bench.Outcome, err error) {
-	if err := isolate(x, errOut); err != nil {
+	if err := journal(x, errOut); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeJournal(x)) }()

@@ -56,10 +56,11 @@ shows the noise), and each --arm. It goes on until the 95% interval of every arm
 which. The interval holds however often it was looked at. All records go to a file, a line each.
 
 SCENARIO is one that ships (assay scenarios list), a YAML file, or a kind of work with its defaults (assay run --list). WHAT is: nothing; assay:MODE[@HZ] (our recorder); set:KEY=VALUE (a parameter);
-env:KEY=VALUE (of the workload); bpf:FILE.o (an eBPF object, loaded and attached); or any command to run beside the workload.`,
+env:KEY=VALUE (of the workload); knob:KIND:NAME=VALUE (as assay tune has them, set while the arm runs and put back); bpf:FILE.o (an eBPF object, loaded and attached); or any command to run beside the workload.`,
 		Example: `  assay run --list
   sudo assay run syscall-mix --arm cpu=assay:cpu@97 --arm perf='perf record -a -g -F 99 -o /dev/null'
   assay run service-mixed --set rate=300 --arm gogc=env:GOGC=50 --budget 5m
+  sudo assay run tcp-loss --arm bbr=knob:sysctl:net.ipv4.tcp_congestion_control=bbr
   assay run syscall/storm --set call=pipe --arm two=set:threads=2 --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -116,7 +117,7 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 			return err
 		}
 	}
-	if err := isolate(x, errOut); err != nil {
+	if err := journal(x, errOut); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeJournal(x)) }()
@@ -271,9 +272,14 @@ func isolation(s *scenarios.Scenario) ([]bench.Setting, error) {
 	return all, nil
 }
 
-// isolate opens the journal if the workload is to have a control group, after it has put back what a killed run left.
-func isolate(x *bench.Experiment, errOut io.Writer) (err error) {
-	if len(x.Isolate) == 0 {
+// journal opens the journal if anything is to be set on the machine (a control group for the workload, knobs of an arm), after it has put
+// back what a killed run left.
+func journal(x *bench.Experiment, errOut io.Writer) error {
+	set := slices.Clone(x.Isolate)
+	for i := range x.Arms {
+		set = append(set, x.Arms[i].Knobs...)
+	}
+	if !slices.ContainsFunc(set, func(s bench.Setting) bool { return !s.Knob.OfWorkload() }) {
 		return nil
 	}
 	return openJournal(x, errOut)
@@ -344,6 +350,11 @@ func (f *runFlags) parseArms(s *scenarios.Scenario) ([]bench.Arm, error) {
 		}
 		if err := s.CheckWith(a.Params); err != nil {
 			return nil, fmt.Errorf("arm %s: %w", a.Name, err)
+		}
+		for _, k := range a.Knobs {
+			if err := k.Knob.For(s.Kind); err != nil {
+				return nil, fmt.Errorf("arm %s: %w", a.Name, err)
+			}
 		}
 		if slices.ContainsFunc(arms, func(b bench.Arm) bool { return a.Name == b.Name }) {
 			return nil, fmt.Errorf("arm %s: given twice", a.Name)
