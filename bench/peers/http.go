@@ -132,7 +132,7 @@ type loadRecord struct {
 }
 
 func (l *lab) assayClosed(url string) (values, error) {
-	r, err := l.assayLoad("arrivals=closed", "url="+url)
+	r, err := l.assayLoad("load/http", "1", httpSeconds+"s", "arrivals=closed", "connections="+httpConnections, "url="+url)
 	if err != nil {
 		return nil, err
 	}
@@ -141,24 +141,23 @@ func (l *lab) assayClosed(url string) (values, error) {
 }
 
 func (l *lab) assayOpen(url string) (values, error) {
-	r, err := l.assayLoad("arrivals=constant", "rate="+openRate, "url="+url)
+	r, err := l.assayLoad("load/http", "1", httpSeconds+"s", "arrivals=constant", "rate="+openRate, "connections="+httpConnections, "url="+url)
 	if err != nil {
 		return nil, err
 	}
 	return values{requestRate: r.Metrics["throughput"].Value, scheduleP99: r.Metrics["lateness_p99_ns"].Value / 1e3}, nil
 }
 
-// assayLoad runs the generator in a trial, on CPU 1, and returns the record of it.
-func (l *lab) assayLoad(set ...string) (*loadRecord, error) {
+// assayLoad runs the generator in a trial, on some CPUs or on all, and returns the record of it.
+func (l *lab) assayLoad(kind, cpus, duration string, set ...string) (*loadRecord, error) {
 	file := filepath.Join(l.dir, "load.jsonl")
 	args := []string{
-		"run", "load/http", "--cpus", "1", "--warmup", "200ms", "--duration", httpSeconds + "s", "--max-blocks", "1", "--quiet", "--output", file,
-		"--set", "connections=" + httpConnections,
+		"run", kind, "--cpus", cpus, "--warmup", "200ms", "--duration", duration, "--max-blocks", "1", "--quiet", "--output", file,
 	}
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
-	if _, err := output("taskset", append([]string{"-c", "1", l.assay}, args...)...); err != nil {
+	if _, err := output(l.assay, args...); err != nil {
 		return nil, err
 	}
 	r, err := firstRecord(file)
