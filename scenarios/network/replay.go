@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 	"unsafe"
 
@@ -26,6 +25,13 @@ const (
 	paceTop      = "top"
 )
 
+// How packets are sent.
+const (
+	sendAuto   = "auto"
+	sendXDP    = "xdp"
+	sendPacket = "packet"
+)
+
 func replayKind() scenarios.Kind {
 	return scenarios.Kind{
 		Name: "network/replay", About: "Sends the packets of a recording over the cable, as they are, again and again.",
@@ -34,31 +40,42 @@ func replayKind() scenarios.Kind {
 			{Name: "file", Type: scenarios.Text, About: "the recording, pcap or pcapng. Needed"},
 			{
 				Name: "pace", Type: scenarios.Choice, Default: paceRecorded, Choices: []string{paceRecorded, paceRate, paceTop},
-				About: "recorded: at the times of the recording; rate: at a rate; top: as fast as they go, many with one system call",
+				About: "recorded: at the times of the recording; rate: at a rate; top: as fast as they go",
 			},
 			{Name: "speed", Type: scenarios.Float, Default: "1", Min: 0.001, Max: 1000, About: "of pace recorded: 2 is twice as fast"},
 			{Name: "rate", Type: scenarios.Int, Default: "10000", Min: 1, Max: 10e6, About: "packets per second, of pace rate"},
+			{
+				Name: "send", Type: scenarios.Choice, Default: sendAuto, Choices: []string{sendAuto, sendXDP, sendPacket},
+				About: "packet: by a packet socket; xdp, of pace top: by an XDP program from inside the kernel; auto: xdp where pace and kernel allow it",
+			},
 		},
 		New: func(v scenarios.Values) (scenarios.Workload, error) {
 			if v.Text("file") == "" {
 				return nil, errors.New("parameter file: it's empty; want a recording of packets (pcap or pcapng)")
 			}
-			return &replaying{file: v.Text("file"), pace: v.Text("pace"), speed: v.Float("speed"), rate: v.Int("rate")}, nil
+			if v.Text("send") == sendXDP && v.Text("pace") != paceTop {
+				return nil, fmt.Errorf("parameter send: xdp has no pace %s; want pace top, or send packet", v.Text("pace"))
+			}
+			return &replaying{
+				file: v.Text("file"), pace: v.Text("pace"), speed: v.Float("speed"), rate: v.Int("rate"), how: v.Text("send"),
+			}, nil
 		},
 	}
 }
 
 // replaying sends the packets of a recording.
 type replaying struct {
-	file, pace string
-	speed      float64
-	rate       int
-	recording  *pcap.Recording
-	lab        *lab.Lab
-	socket     int // AF_PACKET, of the sender
+	file, pace, how string
+	speed           float64
+	rate            int
+	recording       *pcap.Recording
+	lab             *lab.Lab
+	socket          int   // AF_PACKET, of the sender
+	live            *live // nil where the socket sends
+	noLive          error // why it is nil where it was to be tried
 }
 
-// Prepare reads the recording, makes the lab and its socket. After an error it has removed them.
+// Prepare reads the recording, makes the lab and what sends. After an error it has removed them.
 func (r *replaying) Prepare(context.Context) (err error) {
 	if r.recording, err = pcap.Open(r.file); err != nil {
 		return err
@@ -70,8 +87,15 @@ func (r *replaying) Prepare(context.Context) (err error) {
 	if r.socket, err = packetSocket(r.lab.Sender); err != nil {
 		err = errors.Join(err, r.lab.Close())
 		r.lab = nil
+		return err
 	}
-	return err
+	if r.pace == paceTop && r.how != sendPacket {
+		r.live, r.noLive = newLive(r.recording, r.lab)
+	}
+	if r.how == sendXDP && r.noLive != nil {
+		return errors.Join(r.noLive, r.Close())
+	}
+	return nil
 }
 
 const etherHeader = 14
@@ -105,9 +129,7 @@ func (r *replaying) Run(ctx context.Context, d time.Duration) (*scenarios.Outcom
 		return nil, err
 	}
 	s := sending{r: r, errors: scenarios.NewHistogram()}
-	done := make(chan error, 1)
-	go func() { done <- s.send(ctx, d) }()
-	if err := <-done; err != nil {
+	if err := r.lab.Sender.Do(func() error { return s.send(ctx, d) }); err != nil {
 		return nil, err
 	}
 	after, err := r.lab.Receiver.Arrived()
@@ -122,8 +144,12 @@ func (r *replaying) Close() error {
 	if r.lab == nil {
 		return nil
 	}
-	err := errors.Join(unix.Close(r.socket), r.lab.Close())
-	r.lab = nil
+	err := unix.Close(r.socket)
+	if r.live != nil {
+		err = errors.Join(err, r.live.close())
+	}
+	err = errors.Join(err, r.lab.Close())
+	r.live, r.lab = nil, nil
 	return err
 }
 
@@ -140,9 +166,12 @@ type sending struct {
 	refusedUrgency bool
 }
 
-// send sends on a thread of its own, which ends with it. A packet waits until a batch of the kernel's is due.
+// send sends. It must run on a thread of the sender's space that ends with it. A packet waits until a batch of the kernel's is due.
 func (s *sending) send(ctx context.Context, d time.Duration) error {
-	runtime.LockOSThread()
+	if s.r.live != nil {
+		s.errors = nil
+		return s.sendLive(ctx, d)
+	}
 	if err := preciseTimers(); err != nil {
 		return err
 	}
@@ -158,6 +187,39 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 		s.refusedUrgency = unix.SchedSetAttr(0, &attr, 0) != nil
 	}
 	return s.paced(ctx, b, start, d)
+}
+
+// sendLive has the kernel send until the time is over, and a batch at least.
+func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
+	l := s.r.live
+	if err := l.begin(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	start := time.Now()
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		s.elapsed = time.Since(start)
+		stopped <- l.allow(maxBatch)
+	})
+	for err = l.run(perRun); err == nil && ctx.Err() == nil; {
+		err = l.run(perRun)
+	}
+	cancel()
+	if err = errors.Join(err, <-stopped); err != nil {
+		return err
+	}
+	if s.sent, err = l.sent(); s.sent <= maxBatch {
+		s.elapsed = time.Since(start)
+	}
+	n := int64(s.r.recording.Len())
+	s.passes = (s.sent + n - 1) / n
+	s.bytes = s.sent / n * int64(s.r.recording.Bytes())
+	for i := range s.sent % n {
+		s.bytes += int64(len(s.r.recording.Frame(int(i))))
+	}
+	return err
 }
 
 // flood sends whole batches, as fast as the kernel takes them.
@@ -268,6 +330,9 @@ func (s *sending) outcome(arrived, arrivedBytes float64) *scenarios.Outcome {
 		if s.refusedUrgency {
 			o.Notes = append(o.Notes, "the sender could not run before all others (SCHED_FIFO), so packets may be later than they need be: use sudo")
 		}
+	}
+	if s.r.noLive != nil {
+		o.Notes = append(o.Notes, "sent by a packet socket, which is slower than XDP, because that can't be had: "+s.r.noLive.Error())
 	}
 	rec := s.r.recording
 	say := func(n int, text string) {

@@ -101,7 +101,7 @@ func TestReplay(t *testing.T) {
 		"recorded": (testFrames-1)*testGap + testGap/2, "rate": testFrames*time.Millisecond/4 - time.Millisecond/8, "top": time.Nanosecond,
 	} {
 		t.Run(pace, func(t *testing.T) {
-			r := newReplay(t, map[string]string{"pace": pace, "rate": "4000"})
+			r := newReplay(t, map[string]string{"pace": pace, "rate": "4000", "send": "packet"})
 			fd := capture(t, r)
 			o, err := r.Run(t.Context(), d)
 			if err != nil {
@@ -117,17 +117,56 @@ func TestReplay(t *testing.T) {
 			if pace != "top" && (o.Lateness.TotalCount() != want || o.Elapsed < d-testGap) {
 				t.Errorf("%d times of lateness, in %s", o.Lateness.TotalCount(), o.Elapsed)
 			}
-			got := make([]byte, 1<<16)
-			for i := range int(want) {
-				n, err := unix.Read(fd, got)
-				if err != nil || !bytes.Equal(got[:n], testFrame(i)) {
-					t.Fatalf("frame %d: %d bytes, %v", i, n, err)
-				}
-			}
-			if n, err := unix.Read(fd, got); err != unix.EAGAIN {
-				t.Errorf("a frame of %d bytes too many, %v", n, err)
-			}
+			checkFrames(t, fd, int(want))
 		})
+	}
+}
+
+// checkFrames wants a number of frames to have arrived, those of the test's recording in order, over and over, and no other.
+func checkFrames(t *testing.T, fd, want int) {
+	t.Helper()
+	got := make([]byte, 1<<16)
+	for i := range want {
+		n, err := unix.Read(fd, got)
+		if err != nil || !bytes.Equal(got[:n], testFrame(i%testFrames)) {
+			t.Fatalf("frame %d: %d bytes, %v", i, n, err)
+		}
+	}
+	if n, err := unix.Read(fd, got); err != unix.EAGAIN {
+		t.Errorf("a frame of %d bytes too many, %v", n, err)
+	}
+}
+
+// TestReplayLive wants the same of frames that an XDP program sends, over the end of the recording, and then to count what it sends.
+func TestReplayLive(t *testing.T) {
+	r := newReplay(t, map[string]string{"pace": "top", "send": "xdp"})
+	fd := capture(t, r)
+	const some = 2*testFrames + 7
+	for range 2 { // each from the first frame
+		err := r.lab.Sender.Do(func() error { return errors.Join(r.live.begin(), r.live.allow(some), r.live.run(some+5)) })
+		if sent, err2 := r.live.sent(); err != nil || err2 != nil || sent != some {
+			t.Fatalf("%d sent, %v, %v", sent, err, err2)
+		}
+		checkFrames(t, fd, some)
+	}
+	whole := 0
+	for i := range testFrames {
+		whole += len(testFrame(i))
+	}
+	for _, d := range []time.Duration{time.Nanosecond, 200 * time.Millisecond} {
+		o, err := r.Run(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := o.Values
+		if o.Operations < maxBatch || v["arrived_count"] != float64(o.Operations) || v["lost_count"] != 0 || o.Elapsed < d || o.Lateness != nil || len(o.Notes) != 0 {
+			t.Errorf("%s: %+v", d, o)
+		}
+		passes := (int(o.Operations) + testFrames - 1) / testFrames
+		if v["passes_count"] != float64(passes) || v["arrived_bytes"] != v["sent_bytes"] ||
+			v["sent_bytes"] > float64(passes*whole) || v["sent_bytes"] <= float64((passes-1)*whole) {
+			t.Errorf("%s: %d packets, %v", d, o.Operations, v)
+		}
 	}
 }
 

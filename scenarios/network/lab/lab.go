@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
 
@@ -29,7 +30,8 @@ type Lab struct {
 	Receiver *Space
 
 	loss loss
-	wire *wire // nil without a delay
+	wire *wire     // nil without a delay
+	pass link.Link // nil before TakeXDP
 }
 
 // New makes a lab, after it removed what killed processes left of theirs. It needs CAP_SYS_ADMIN and CAP_NET_ADMIN, with loss CAP_BPF too.
@@ -158,6 +160,9 @@ func (l *Lab) Overrun() (uint64, error) {
 // does nothing.
 func (l *Lab) Close() error {
 	err := errors.Join(l.loss.close(), l.wire.close())
+	if l.pass != nil {
+		err = errors.Join(err, l.pass.Close())
+	}
 	if l.Sender != nil {
 		err = errors.Join(err, l.Sender.Do(unplug))
 	}
