@@ -192,7 +192,7 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 // sendLive has the kernel send until the time is over, and a batch at least.
 func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
 	l := s.r.live
-	if err := l.begin(); err != nil {
+	if err := cmp.Or(stay(), l.begin()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, d)
@@ -220,6 +220,20 @@ func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
 		s.bytes += int64(len(s.r.recording.Frame(int(i))))
 	}
 	return err
+}
+
+// stay keeps this thread on the CPU on which it is. The kernel receives where it was sent from first, and on two CPUs it would be too slow for the sender.
+func stay() error {
+	var cpu uint32
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != 0 {
+		return fmt.Errorf("getcpu: %w", errno)
+	}
+	var here unix.CPUSet
+	here.Set(int(cpu))
+	if err := unix.SchedSetaffinity(0, &here); err != nil {
+		return fmt.Errorf("stay on CPU %d: %w", cpu, err)
+	}
+	return nil
 }
 
 // flood sends whole batches, as fast as the kernel takes them.
