@@ -3,10 +3,14 @@
 package network
 
 import (
+	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -198,4 +202,51 @@ func (l *live) sent() (frames int64, err error) {
 
 func (l *live) close() error {
 	return errors.Join(l.program.Close(), l.frames.Close(), l.allowed.Close(), l.cursor.Close())
+}
+
+// sendLive has the kernel send until the time is over, and a batch at least.
+func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
+	l := s.r.live
+	if err := cmp.Or(stay(), l.begin()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	start := time.Now()
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		s.elapsed = time.Since(start)
+		stopped <- l.allow(maxBatch)
+	})
+	for err = l.run(perRun); err == nil && ctx.Err() == nil; {
+		err = l.run(perRun)
+	}
+	cancel()
+	if err = errors.Join(err, <-stopped); err != nil {
+		return err
+	}
+	if s.sent, err = l.sent(); s.sent <= maxBatch {
+		s.elapsed = time.Since(start)
+	}
+	n := int64(s.r.recording.Len())
+	s.passes = (s.sent + n - 1) / n
+	s.bytes = s.sent / n * int64(s.r.recording.Bytes())
+	for i := range s.sent % n {
+		s.bytes += int64(len(s.r.recording.Frame(int(i))))
+	}
+	return err
+}
+
+// stay keeps this thread on the CPU on which it is. The kernel receives where it was sent from first, and on two CPUs it would be too slow for the sender.
+func stay() error {
+	var cpu uint32
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != 0 {
+		return fmt.Errorf("getcpu: %w", errno)
+	}
+	var here unix.CPUSet
+	here.Set(int(cpu))
+	if err := unix.SchedSetaffinity(0, &here); err != nil {
+		return fmt.Errorf("stay on CPU %d: %w", cpu, err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -70,9 +71,10 @@ type replaying struct {
 	rate            int
 	recording       *pcap.Recording
 	lab             *lab.Lab
-	socket          int   // AF_PACKET, of the sender
-	live            *live // nil where the socket sends
-	noLive          error // why it is nil where it was to be tried
+	socket          int           // AF_PACKET, of the sender
+	live            *live         // nil where the socket sends
+	arrivals        *lab.Arrivals // nil at top speed
+	notes           []string      // what can't be had here
 }
 
 // Prepare reads the recording, makes the lab and what sends. After an error it has removed them.
@@ -89,13 +91,28 @@ func (r *replaying) Prepare(context.Context) (err error) {
 		r.lab = nil
 		return err
 	}
-	if r.pace == paceTop && r.how != sendPacket {
-		r.live, r.noLive = newLive(r.recording, r.lab)
-	}
-	if r.how == sendXDP && r.noLive != nil {
-		return errors.Join(r.noLive, r.Close())
+	if err := r.equip(); err != nil {
+		return errors.Join(err, r.Close())
 	}
 	return nil
+}
+
+// equip makes what a replay can do without: a faster way to send, or times of arrival.
+func (r *replaying) equip() (err error) {
+	if r.pace != paceTop {
+		if r.arrivals, err = r.lab.TimeArrivals(); err != nil {
+			r.notes = append(r.notes, fmt.Sprintf("how late packets arrive is not known: %v", err))
+		}
+		return nil
+	}
+	if r.how == sendPacket {
+		return nil
+	}
+	if r.live, err = newLive(r.recording, r.lab); err != nil && r.how == sendAuto {
+		r.notes = append(r.notes, fmt.Sprintf("sent by a packet socket, which is slower than XDP, because that can't be had: %v", err))
+		return nil
+	}
+	return err
 }
 
 const etherHeader = 14
@@ -132,6 +149,9 @@ func (r *replaying) Run(ctx context.Context, d time.Duration) (*scenarios.Outcom
 	if err := r.lab.Sender.Do(func() error { return s.send(ctx, d) }); err != nil {
 		return nil, err
 	}
+	if err := s.arrival.finish(); err != nil {
+		return nil, err
+	}
 	after, err := r.lab.Receiver.Arrived()
 	if err != nil {
 		return nil, err
@@ -148,8 +168,11 @@ func (r *replaying) Close() error {
 	if r.live != nil {
 		err = errors.Join(err, r.live.close())
 	}
+	if r.arrivals != nil {
+		err = errors.Join(err, r.arrivals.Close())
+	}
 	err = errors.Join(err, r.lab.Close())
-	r.live, r.lab = nil, nil
+	r.live, r.arrivals, r.lab, r.notes = nil, nil, nil, nil
 	return err
 }
 
@@ -158,10 +181,12 @@ type sending struct {
 	r       *replaying
 	sent    int64
 	bytes   int64
-	refused int64 // by the device, as when it had no room
-	passes  int64 // through the recording, that were begun
+	refused int64         // by the device, as when it had no room
+	passes  int64         // through the recording, that were begun
+	base    time.Duration // when this pass began; not at top speed
 	elapsed time.Duration
 	errors  *hdrhistogram.Histogram // nanoseconds that packets were sent after they were due; nil at top speed
+	arrival *punctuality            // nil where it isn't looked for
 	// refusedUrgency: the thread was to run before all others, and may not.
 	refusedUrgency bool
 }
@@ -182,58 +207,17 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 		s.errors = nil
 		return s.flood(ctx, b, start, d)
 	}
+	if s.r.arrivals != nil {
+		var err error
+		if s.arrival, err = newPunctuality(s.r.arrivals, start); err != nil {
+			return err
+		}
+	}
 	if s.passLength() > minSleep*time.Duration(s.r.recording.Len()) {
 		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
 		s.refusedUrgency = unix.SchedSetAttr(0, &attr, 0) != nil
 	}
 	return s.paced(ctx, b, start, d)
-}
-
-// sendLive has the kernel send until the time is over, and a batch at least.
-func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
-	l := s.r.live
-	if err := cmp.Or(stay(), l.begin()); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	start := time.Now()
-	stopped := make(chan error, 1)
-	context.AfterFunc(ctx, func() {
-		s.elapsed = time.Since(start)
-		stopped <- l.allow(maxBatch)
-	})
-	for err = l.run(perRun); err == nil && ctx.Err() == nil; {
-		err = l.run(perRun)
-	}
-	cancel()
-	if err = errors.Join(err, <-stopped); err != nil {
-		return err
-	}
-	if s.sent, err = l.sent(); s.sent <= maxBatch {
-		s.elapsed = time.Since(start)
-	}
-	n := int64(s.r.recording.Len())
-	s.passes = (s.sent + n - 1) / n
-	s.bytes = s.sent / n * int64(s.r.recording.Bytes())
-	for i := range s.sent % n {
-		s.bytes += int64(len(s.r.recording.Frame(int(i))))
-	}
-	return err
-}
-
-// stay keeps this thread on the CPU on which it is. The kernel receives where it was sent from first, and on two CPUs it would be too slow for the sender.
-func stay() error {
-	var cpu uint32
-	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != 0 {
-		return fmt.Errorf("getcpu: %w", errno)
-	}
-	var here unix.CPUSet
-	here.Set(int(cpu))
-	if err := unix.SchedSetaffinity(0, &here); err != nil {
-		return fmt.Errorf("stay on CPU %d: %w", cpu, err)
-	}
-	return nil
 }
 
 // flood sends whole batches, as fast as the kernel takes them.
@@ -263,9 +247,8 @@ const minSleep = 2 * spin
 // paced sends each packet when it is due. Those that are due at the same time, or already, go together.
 func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.Duration) error {
 	n := s.r.recording.Len()
-	var base time.Duration // when this pass began
 	for at := 0; ctx.Err() == nil; {
-		due := base + s.due(at)
+		due := s.base + s.due(at)
 		if due >= d {
 			return nil
 		}
@@ -276,11 +259,11 @@ func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.D
 			}
 		}
 		count := 1
-		for count < maxBatch && at+count < n && base+s.due(at+count) <= now {
+		for count < maxBatch && at+count < n && s.base+s.due(at+count) <= now {
 			count++
 		}
 		for i := range count {
-			scenarios.Note(s.errors, now-base-s.due(at+i))
+			scenarios.Note(s.errors, now-s.base-s.due(at+i))
 		}
 		if at == 0 {
 			s.passes++
@@ -289,7 +272,7 @@ func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.D
 			return err
 		}
 		if at += count; at == n {
-			at, base = 0, base+s.passLength()
+			at, s.base = 0, s.base+s.passLength()
 		}
 	}
 	return nil
@@ -326,15 +309,16 @@ func (s *sending) hand(b *batch, at, count int) error {
 		}
 		for i := range sent {
 			s.bytes += int64(len(s.r.recording.Frame(at + i)))
+			s.arrival.sent(s.base + s.due(at+i))
 		}
 		s.sent += int64(sent)
 		at, count = at+sent, count-sent
 	}
-	return nil
+	return s.arrival.look()
 }
 
 func (s *sending) outcome(arrived, arrivedBytes float64) *scenarios.Outcome {
-	o := &scenarios.Outcome{Elapsed: s.elapsed, Operations: s.sent, Errors: s.refused, Lateness: s.errors, Values: map[string]float64{
+	o := &scenarios.Outcome{Elapsed: s.elapsed, Operations: s.sent, Errors: s.refused, Lateness: s.errors, Notes: slices.Clone(s.r.notes), Values: map[string]float64{
 		"sent_bytes": float64(s.bytes), "arrived_count": arrived, "arrived_bytes": arrivedBytes, "lost_count": max(0, float64(s.sent)-arrived),
 		"passes_count": float64(s.passes),
 	}}
@@ -345,9 +329,7 @@ func (s *sending) outcome(arrived, arrivedBytes float64) *scenarios.Outcome {
 			o.Notes = append(o.Notes, "the sender could not run before all others (SCHED_FIFO), so packets may be later than they need be: use sudo")
 		}
 	}
-	if s.r.noLive != nil {
-		o.Notes = append(o.Notes, "sent by a packet socket, which is slower than XDP, because that can't be had: "+s.r.noLive.Error())
-	}
+	s.arrival.tell(o, arrived == float64(s.sent))
 	rec := s.r.recording
 	say := func(n int, text string) {
 		if n > 0 {

@@ -178,8 +178,13 @@ func TestReplaySpeed(t *testing.T) {
 	if err != nil || o.Operations < 4*testFrames-8 || o.Operations > 4*testFrames || o.Values["passes_count"] != 4 {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if p50, p99 := o.Values["timing_error_p50_ns"], o.Values["timing_error_p99_ns"]; p50 <= 0 || p99 < p50 {
-		t.Errorf("timing error %g, %g ns", p50, p99)
+	for _, error := range []string{"timing_error", "arrival_error"} {
+		if p50, p99 := o.Values[error+"_p50_ns"], o.Values[error+"_p99_ns"]; p50 <= 0 || p99 < p50 {
+			t.Errorf("%s %g, %g ns", error, p50, p99)
+		}
+	}
+	if o.Values["arrival_error_p50_ns"] < o.Values["timing_error_p50_ns"] {
+		t.Errorf("packets arrived before they were sent: %v", o.Values)
 	}
 }
 

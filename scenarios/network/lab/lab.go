@@ -159,10 +159,7 @@ func (l *Lab) Overrun() (uint64, error) {
 // first; so do, without its name and without links, connections that the kernel has not finished closing, until it gives up. A second Close
 // does nothing.
 func (l *Lab) Close() error {
-	err := errors.Join(l.loss.close(), l.wire.close())
-	if l.pass != nil {
-		err = errors.Join(err, l.pass.Close())
-	}
+	err := errors.Join(l.loss.close(), l.wire.close(), detach(l.pass))
 	if l.Sender != nil {
 		err = errors.Join(err, l.Sender.Do(unplug))
 	}
