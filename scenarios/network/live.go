@@ -179,7 +179,10 @@ func (l *live) run(frames uint32) error {
 	_, err := l.program.Run(&ebpf.RunOptions{
 		Data: make([]byte, l.longest), Repeat: frames, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES, BatchSize: maxBatch,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("this kernel takes no live frames of %d bytes (before 5.18 it takes none): %w", l.longest, err)
+	case err != nil:
 		return fmt.Errorf("live frames of XDP: %w", err)
 	}
 	return nil

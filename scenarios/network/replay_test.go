@@ -35,14 +35,17 @@ func testFrame(i int) []byte {
 	return frame
 }
 
-// writeRecording makes a pcap of the test's frames.
-func writeRecording(t *testing.T) string {
+// writeRecording makes a pcap of the test's frames, and more.
+func writeRecording(t *testing.T, more ...[]byte) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := pcapgo.NewWriterNanos(&b)
 	err := w.WriteFileHeader(65535, layers.LinkTypeEthernet)
-	for i := range testFrames {
-		frame := testFrame(i)
+	frames := make([][]byte, testFrames, testFrames+len(more))
+	for i := range frames {
+		frames[i] = testFrame(i)
+	}
+	for i, frame := range append(frames, more...) {
 		at := time.Unix(1, 0).Add(time.Duration(i) * testGap)
 		err = errors.Join(err, w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame)}, frame))
 	}
@@ -57,7 +60,9 @@ func writeRecording(t *testing.T) string {
 func newReplay(t *testing.T, params map[string]string) *replaying {
 	t.Helper()
 	leaktest.Check(t)
-	params["file"] = writeRecording(t)
+	if params["file"] == "" {
+		params["file"] = writeRecording(t)
+	}
 	k := replayKind()
 	values, err := k.Check(params)
 	if err != nil {
@@ -188,11 +193,33 @@ func TestReplaySpeed(t *testing.T) {
 	}
 }
 
+// TestReplayLong has frames that no page has room for: by itself it takes the other way and says so, but not where it was told how to send.
+func TestReplayLong(t *testing.T) {
+	for _, length := range []int{maxLiveFrame - 100, maxLiveFrame + 100} { // by the kernel's bound, by ours
+		path := writeRecording(t, make([]byte, length))
+		r := newReplay(t, map[string]string{"pace": "top", "file": path})
+		o, err := r.Run(t.Context(), 20*time.Millisecond)
+		if err != nil || o.Values["passes_count"] < 2 || o.Values["lost_count"] != 0 {
+			t.Errorf("%d bytes: %+v, %v", length, o, err)
+		}
+		if len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "sent by a packet socket") || strings.Contains(o.Notes[0], "\n") {
+			t.Errorf("%d bytes: notes %q", length, o.Notes)
+		}
+		refused := &replaying{file: path, pace: "top", how: "xdp"}
+		if err := refused.Prepare(t.Context()); err == nil || strings.Contains(err.Error(), "\n") || refused.lab != nil {
+			t.Errorf("%d bytes, only XDP: %v", length, err)
+		}
+	}
+}
+
 func TestReplayRefuses(t *testing.T) {
 	leaktest.Check(t)
 	k := replayKind()
 	if _, err := k.New(scenarios.Values{"file": ""}); err == nil || !strings.Contains(err.Error(), "want a recording of packets") {
 		t.Errorf("no file: %v", err)
+	}
+	if _, err := k.New(scenarios.Values{"file": "x", "pace": "rate", "send": "xdp"}); err == nil || !strings.Contains(err.Error(), "want pace top") {
+		t.Errorf("XDP at a rate: %v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no packets here"), 0o600); err != nil {
