@@ -213,7 +213,7 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 			return err
 		}
 	}
-	if s.passLength() > minSleep*time.Duration(s.r.recording.Len()) {
+	if s.gap() > minGap {
 		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
 		s.refusedUrgency = unix.SchedSetAttr(0, &attr, 0) != nil
 	}
@@ -237,16 +237,18 @@ func (s *sending) flood(ctx context.Context, b *batch, start time.Time, d time.D
 	}
 }
 
-// spin is how long before a packet is due sleeping ends and looking at the clock begins.
-const spin = 100 * time.Microsecond
+// maxSpin is the longest time before a packet is due at which sleeping ends and looking at the clock begins. Where packets come faster it is half of the time
+// between two of them.
+const maxSpin = 100 * time.Microsecond
 
-// minSleep is how long there must be from packet to packet in the mean for the thread to run before all others: with less it would hardly sleep, and
+// minGap is how long there must be from packet to packet in the mean for the thread to run before all others: with less it would hardly sleep, and
 // the kernel stops such threads for 50 ms in each second (sched_rt_runtime_us).
-const minSleep = 2 * spin
+const minGap = 20 * time.Microsecond
 
 // paced sends each packet when it is due. Those that are due at the same time, or already, go together.
 func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.Duration) error {
 	n := s.r.recording.Len()
+	spin := min(s.gap()/2, maxSpin)
 	for at := 0; ctx.Err() == nil; {
 		due := s.base + s.due(at)
 		if due >= d {
@@ -294,6 +296,9 @@ func (s *sending) passLength() time.Duration {
 	}
 	return max(s.due(n-1)+s.due(n-1)/time.Duration(max(1, n-1)), time.Microsecond)
 }
+
+// gap is the time from a packet to the next, in the mean.
+func (s *sending) gap() time.Duration { return s.passLength() / time.Duration(s.r.recording.Len()) }
 
 // hand gives packets to the kernel until it has all of them. One that it refuses is left out, and counted.
 func (s *sending) hand(b *batch, at, count int) error {
