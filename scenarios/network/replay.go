@@ -214,8 +214,9 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 		}
 	}
 	if s.gap() > minGap {
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
-		s.refusedUrgency = unix.SchedSetAttr(0, &attr, 0) != nil
+		undo, err := hurry()
+		s.refusedUrgency = err != nil
+		defer undo()
 	}
 	return s.paced(ctx, b, start, d)
 }
