@@ -37,15 +37,16 @@ const (
 	maxLiveFrame = 4096
 	// maxLiveBytes bounds the copy of the recording, which is in the kernel and can't be swapped out.
 	maxLiveBytes = 256 << 20
-	// perRun is how many frames go with one system call. Its set-up takes some 30 ms; what is left of it when the time is over is run through idly, within 50 ms.
-	perRun = 1 << 21
+	// perRun is how many frames go with one system call. Its set-up takes some 30 ms; what is left of it when the time is over is run through idly, within 0.1 s.
+	perRun = 1 << 22
 )
 
 // Offsets in the cursor map, which only the program writes while it runs. One thread at a time runs it.
 const (
-	cursorSent = 0 // frames
-	cursorAt   = 8 // of the next frame, in the frames map
-	cursorSize = 16
+	cursorSent  = 0  // frames
+	cursorAt    = 8  // of the next frame, in the frames map
+	cursorFirst = 16 // when the first was sent, nanoseconds of CLOCK_MONOTONIC
+	cursorSize  = 24
 )
 
 // frameAlign is what each frame's length, and after it its bytes, begin at a multiple of.
@@ -155,6 +156,10 @@ func (l *live) code(size, device int) asm.Instructions {
 		asm.JNE.Imm(asm.R0, 0, "drop"),
 
 		asm.LoadMem(asm.R1, asm.R7, cursorSent, asm.DWord),
+		asm.JNE.Imm(asm.R1, 0, "count"),
+		asm.FnKtimeGetNs.Call(),
+		asm.StoreMem(asm.R7, cursorFirst, asm.R0, asm.DWord),
+		asm.LoadMem(asm.R1, asm.R7, cursorSent, asm.DWord).WithSymbol("count"),
 		asm.Add.Imm(asm.R1, 1),
 		asm.StoreMem(asm.R7, cursorSent, asm.R1, asm.DWord),
 		asm.LoadMem(asm.R1, asm.R7, cursorAt, asm.DWord),
@@ -196,18 +201,18 @@ func (l *live) begin() error {
 // allow says how many frames may be sent in all since begin. It may be called while they are.
 func (l *live) allow(frames uint64) error { return l.allowed.Put(uint32(0), frames) }
 
-// sent returns how many were since begin.
-func (l *live) sent() (frames int64, err error) {
+// sent returns how many were since begin, and when the first was, on CLOCK_MONOTONIC.
+func (l *live) sent() (frames int64, first time.Duration, err error) {
 	var cursor [cursorSize / 8]int64
 	err = l.cursor.Lookup(uint32(0), &cursor)
-	return cursor[cursorSent/8], err
+	return cursor[cursorSent/8], time.Duration(cursor[cursorFirst/8]), err
 }
 
 func (l *live) close() error {
 	return errors.Join(l.program.Close(), l.frames.Close(), l.allowed.Close(), l.cursor.Close())
 }
 
-// sendLive has the kernel send until the time is over, and a batch at least.
+// sendLive has the kernel send until the time is over, and a batch at least. What it takes the kernel to begin is not in the time that is told.
 func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
 	l := s.r.live
 	if err := cmp.Or(stay(), l.begin()); err != nil {
@@ -215,11 +220,12 @@ func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	start := time.Now()
+	var end time.Duration
 	stopped := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
-		s.elapsed = time.Since(start)
-		stopped <- l.allow(maxBatch)
+		var err error
+		end, err = monotonic()
+		stopped <- errors.Join(err, l.allow(maxBatch))
 	})
 	for err = l.run(perRun); err == nil && ctx.Err() == nil; {
 		err = l.run(perRun)
@@ -228,9 +234,11 @@ func (s *sending) sendLive(ctx context.Context, d time.Duration) (err error) {
 	if err = errors.Join(err, <-stopped); err != nil {
 		return err
 	}
-	if s.sent, err = l.sent(); s.sent <= maxBatch {
-		s.elapsed = time.Since(start)
+	sent, first, err := l.sent()
+	if err == nil && sent <= maxBatch { // which may have been after the end
+		end, err = monotonic()
 	}
+	s.sent, s.elapsed = sent, end-first
 	n := int64(s.r.recording.Len())
 	s.passes = (s.sent + n - 1) / n
 	s.bytes = s.sent / n * int64(s.r.recording.Bytes())

@@ -34,12 +34,18 @@ func newPunctuality(arrivals *lab.Arrivals, start time.Time) (*punctuality, erro
 			return nil, err
 		}
 	}
+	now, err := monotonic()
+	p.start = now - time.Since(start)
+	return p, err
+}
+
+// monotonic is the clock of eBPF programs.
+func monotonic() (time.Duration, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return nil, fmt.Errorf("CLOCK_MONOTONIC: %w", err)
+		return 0, fmt.Errorf("CLOCK_MONOTONIC: %w", err)
 	}
-	p.start = time.Duration(now.Nano()) - time.Since(start)
-	return p, nil
+	return time.Duration(now.Nano()), nil
 }
 
 // sent takes note of a packet that was due at a time after the start.
