@@ -10,7 +10,10 @@ import (
 )
 
 // benchmarks are in the order in which they run. They stand for the figures that assay has to reach.
-var benchmarks = []benchmark{cpuBenchmark, offCPUBenchmark, threadsBenchmark, processesBenchmark, memoryBenchmark, startupBenchmark, transportBenchmark, httpBenchmark, stallBenchmark}
+var benchmarks = []benchmark{
+	cpuBenchmark, offCPUBenchmark, threadsBenchmark, processesBenchmark, memoryBenchmark, startupBenchmark, transportBenchmark, httpBenchmark, stallBenchmark,
+	pcapBenchmark,
+}
 
 // A benchmark compares arms.
 type benchmark struct {

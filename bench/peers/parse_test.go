@@ -29,6 +29,7 @@ func TestParseNumbers(t *testing.T) {
 		{"perf bench", parseMicroseconds, pipeOutput, 3.97356},
 		{"perf record", parsePerfSamples, "[ perf record: Woken up 1 times to write data ]\n[ perf record: Captured and wrote 0.408 MB p.data (1995 samples) ]\n", 1995},
 		{"perf report", parsePerfStats, "\nAggregated stats:\n           TOTAL events:       5840\n          SAMPLE events:       3986  (84.5%)\n", 3986},
+		{"tcpreplay", parseTcpreplay, "Actual: 800000 packets (286192560 bytes) sent in 2.05 seconds\nRated: 139606126.8 Bps, 1116.84 Mbps, 390243.90 pps\n", 2.05},
 		{"perf record, about", parsePerfSamples, "[ perf record: Captured and wrote 9.1 MB p.data (~1995 samples) ]", 1995},
 	} {
 		if got, err := c.parse(c.in); err != nil || got != c.want {
@@ -71,6 +72,33 @@ func TestParseSummary(t *testing.T) {
 	}
 	for _, bad := range []string{"", "{", "{}", `{"start_unix_ns": "x"}`} {
 		if _, err := parseSummary(bad); err == nil {
+			t.Errorf("%q taken", bad)
+		}
+	}
+}
+
+func TestParseReplay(t *testing.T) {
+	other := `{"arm": "a/a", "duration_ns": 1, "metrics": {}}` + "\n"
+	for _, c := range []struct {
+		record string
+		want   values
+	}{
+		{
+			`{"arm": "baseline", "duration_ns": 2000000000, "metrics": {"arrived_count": {"value": 30}, "lost_count": {"value": 1}}}`,
+			values{packetRate: 15, lostPackets: 1},
+		},
+		{
+			`{"arm": "baseline", "duration_ns": 1000000000, "metrics": {"arrived_count": {"value": 3}, "arrival_error_p50_ns": {"value": 1500}, "arrival_error_p99_ns": {"value": 9000}}}`,
+			values{packetRate: 3, lostPackets: 0, lateP50: 1.5, lateP99: 9},
+		},
+	} {
+		got, err := parseReplay(other + c.record + "\n" + other)
+		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	for _, bad := range []string{"", other, "x\n", `{"arm": "baseline"}`, `{"arm": "baseline", "duration_ns": 5, "failed": "no"}`} {
+		if _, err := parseReplay(bad); err == nil {
 			t.Errorf("%q taken", bad)
 		}
 	}

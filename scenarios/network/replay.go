@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -26,6 +26,13 @@ const (
 	paceTop      = "top"
 )
 
+// How packets are sent.
+const (
+	sendAuto   = "auto"
+	sendXDP    = "xdp"
+	sendPacket = "packet"
+)
+
 func replayKind() scenarios.Kind {
 	return scenarios.Kind{
 		Name: "network/replay", About: "Sends the packets of a recording over the cable, as they are, again and again.",
@@ -34,31 +41,43 @@ func replayKind() scenarios.Kind {
 			{Name: "file", Type: scenarios.Text, About: "the recording, pcap or pcapng. Needed"},
 			{
 				Name: "pace", Type: scenarios.Choice, Default: paceRecorded, Choices: []string{paceRecorded, paceRate, paceTop},
-				About: "recorded: at the times of the recording; rate: at a rate; top: as fast as they go, many with one system call",
+				About: "recorded: at the times of the recording; rate: at a rate; top: as fast as they go",
 			},
 			{Name: "speed", Type: scenarios.Float, Default: "1", Min: 0.001, Max: 1000, About: "of pace recorded: 2 is twice as fast"},
 			{Name: "rate", Type: scenarios.Int, Default: "10000", Min: 1, Max: 10e6, About: "packets per second, of pace rate"},
+			{
+				Name: "send", Type: scenarios.Choice, Default: sendAuto, Choices: []string{sendAuto, sendXDP, sendPacket},
+				About: "packet: by a packet socket; xdp, of pace top: by an XDP program from inside the kernel; auto: xdp where pace and kernel allow it",
+			},
 		},
 		New: func(v scenarios.Values) (scenarios.Workload, error) {
 			if v.Text("file") == "" {
 				return nil, errors.New("parameter file: it's empty; want a recording of packets (pcap or pcapng)")
 			}
-			return &replaying{file: v.Text("file"), pace: v.Text("pace"), speed: v.Float("speed"), rate: v.Int("rate")}, nil
+			if v.Text("send") == sendXDP && v.Text("pace") != paceTop {
+				return nil, fmt.Errorf("parameter send: xdp has no pace %s; want pace top, or send packet", v.Text("pace"))
+			}
+			return &replaying{
+				file: v.Text("file"), pace: v.Text("pace"), speed: v.Float("speed"), rate: v.Int("rate"), how: v.Text("send"),
+			}, nil
 		},
 	}
 }
 
 // replaying sends the packets of a recording.
 type replaying struct {
-	file, pace string
-	speed      float64
-	rate       int
-	recording  *pcap.Recording
-	lab        *lab.Lab
-	socket     int // AF_PACKET, of the sender
+	file, pace, how string
+	speed           float64
+	rate            int
+	recording       *pcap.Recording
+	lab             *lab.Lab
+	socket          int           // AF_PACKET, of the sender
+	live            *live         // nil where the socket sends
+	arrivals        *lab.Arrivals // nil at top speed
+	notes           []string      // what can't be had here
 }
 
-// Prepare reads the recording, makes the lab and its socket. After an error it has removed them.
+// Prepare reads the recording, makes the lab and what sends. After an error it has removed them.
 func (r *replaying) Prepare(context.Context) (err error) {
 	if r.recording, err = pcap.Open(r.file); err != nil {
 		return err
@@ -70,6 +89,28 @@ func (r *replaying) Prepare(context.Context) (err error) {
 	if r.socket, err = packetSocket(r.lab.Sender); err != nil {
 		err = errors.Join(err, r.lab.Close())
 		r.lab = nil
+		return err
+	}
+	if err := r.equip(); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	return nil
+}
+
+// equip makes what a replay can do without: a faster way to send, or times of arrival.
+func (r *replaying) equip() (err error) {
+	if r.pace != paceTop {
+		if r.arrivals, err = r.lab.TimeArrivals(); err != nil {
+			r.notes = append(r.notes, fmt.Sprintf("how late packets arrive is not known: %v", err))
+		}
+		return nil
+	}
+	if r.how == sendPacket {
+		return nil
+	}
+	if r.live, err = newLive(r.recording, r.lab); err != nil && r.how == sendAuto {
+		r.notes = append(r.notes, fmt.Sprintf("sent by a packet socket, which is slower than XDP, because that can't be had: %v", err))
+		return nil
 	}
 	return err
 }
@@ -105,9 +146,10 @@ func (r *replaying) Run(ctx context.Context, d time.Duration) (*scenarios.Outcom
 		return nil, err
 	}
 	s := sending{r: r, errors: scenarios.NewHistogram()}
-	done := make(chan error, 1)
-	go func() { done <- s.send(ctx, d) }()
-	if err := <-done; err != nil {
+	if err := r.lab.Sender.Do(func() error { return s.send(ctx, d) }); err != nil {
+		return nil, err
+	}
+	if err := s.arrival.finish(); err != nil {
 		return nil, err
 	}
 	after, err := r.lab.Receiver.Arrived()
@@ -122,8 +164,15 @@ func (r *replaying) Close() error {
 	if r.lab == nil {
 		return nil
 	}
-	err := errors.Join(unix.Close(r.socket), r.lab.Close())
-	r.lab = nil
+	err := unix.Close(r.socket)
+	if r.live != nil {
+		err = errors.Join(err, r.live.close())
+	}
+	if r.arrivals != nil {
+		err = errors.Join(err, r.arrivals.Close())
+	}
+	err = errors.Join(err, r.lab.Close())
+	r.live, r.arrivals, r.lab, r.notes = nil, nil, nil, nil
 	return err
 }
 
@@ -132,17 +181,22 @@ type sending struct {
 	r       *replaying
 	sent    int64
 	bytes   int64
-	refused int64 // by the device, as when it had no room
-	passes  int64 // through the recording, that were begun
+	refused int64         // by the device, as when it had no room
+	passes  int64         // through the recording, that were begun
+	base    time.Duration // when this pass began; not at top speed
 	elapsed time.Duration
 	errors  *hdrhistogram.Histogram // nanoseconds that packets were sent after they were due; nil at top speed
+	arrival *punctuality            // nil where it isn't looked for
 	// refusedUrgency: the thread was to run before all others, and may not.
 	refusedUrgency bool
 }
 
-// send sends on a thread of its own, which ends with it. A packet waits until a batch of the kernel's is due.
+// send sends. It must run on a thread of the sender's space that ends with it. A packet waits until a batch of the kernel's is due.
 func (s *sending) send(ctx context.Context, d time.Duration) error {
-	runtime.LockOSThread()
+	if s.r.live != nil {
+		s.errors = nil
+		return s.sendLive(ctx, d)
+	}
 	if err := preciseTimers(); err != nil {
 		return err
 	}
@@ -153,9 +207,16 @@ func (s *sending) send(ctx context.Context, d time.Duration) error {
 		s.errors = nil
 		return s.flood(ctx, b, start, d)
 	}
-	if s.passLength() > minSleep*time.Duration(s.r.recording.Len()) {
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
-		s.refusedUrgency = unix.SchedSetAttr(0, &attr, 0) != nil
+	if s.r.arrivals != nil {
+		var err error
+		if s.arrival, err = newPunctuality(s.r.arrivals, start); err != nil {
+			return err
+		}
+	}
+	if s.gap() > minGap {
+		undo, err := hurry()
+		s.refusedUrgency = err != nil
+		defer undo()
 	}
 	return s.paced(ctx, b, start, d)
 }
@@ -177,19 +238,20 @@ func (s *sending) flood(ctx context.Context, b *batch, start time.Time, d time.D
 	}
 }
 
-// spin is how long before a packet is due sleeping ends and looking at the clock begins.
-const spin = 100 * time.Microsecond
+// maxSpin is the longest time before a packet is due at which sleeping ends and looking at the clock begins. Where packets come faster it is half of the time
+// between two of them.
+const maxSpin = 100 * time.Microsecond
 
-// minSleep is how long there must be from packet to packet in the mean for the thread to run before all others: with less it would hardly sleep, and
+// minGap is how long there must be from packet to packet in the mean for the thread to run before all others: with less it would hardly sleep, and
 // the kernel stops such threads for 50 ms in each second (sched_rt_runtime_us).
-const minSleep = 2 * spin
+const minGap = 20 * time.Microsecond
 
 // paced sends each packet when it is due. Those that are due at the same time, or already, go together.
 func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.Duration) error {
 	n := s.r.recording.Len()
-	var base time.Duration // when this pass began
+	spin := min(s.gap()/2, maxSpin)
 	for at := 0; ctx.Err() == nil; {
-		due := base + s.due(at)
+		due := s.base + s.due(at)
 		if due >= d {
 			return nil
 		}
@@ -200,11 +262,11 @@ func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.D
 			}
 		}
 		count := 1
-		for count < maxBatch && at+count < n && base+s.due(at+count) <= now {
+		for count < maxBatch && at+count < n && s.base+s.due(at+count) <= now {
 			count++
 		}
 		for i := range count {
-			scenarios.Note(s.errors, now-base-s.due(at+i))
+			scenarios.Note(s.errors, now-s.base-s.due(at+i))
 		}
 		if at == 0 {
 			s.passes++
@@ -213,7 +275,7 @@ func (s *sending) paced(ctx context.Context, b *batch, start time.Time, d time.D
 			return err
 		}
 		if at += count; at == n {
-			at, base = 0, base+s.passLength()
+			at, s.base = 0, s.base+s.passLength()
 		}
 	}
 	return nil
@@ -236,6 +298,9 @@ func (s *sending) passLength() time.Duration {
 	return max(s.due(n-1)+s.due(n-1)/time.Duration(max(1, n-1)), time.Microsecond)
 }
 
+// gap is the time from a packet to the next, in the mean.
+func (s *sending) gap() time.Duration { return s.passLength() / time.Duration(s.r.recording.Len()) }
+
 // hand gives packets to the kernel until it has all of them. One that it refuses is left out, and counted.
 func (s *sending) hand(b *batch, at, count int) error {
 	for count > 0 {
@@ -250,15 +315,16 @@ func (s *sending) hand(b *batch, at, count int) error {
 		}
 		for i := range sent {
 			s.bytes += int64(len(s.r.recording.Frame(at + i)))
+			s.arrival.sent(s.base + s.due(at+i))
 		}
 		s.sent += int64(sent)
 		at, count = at+sent, count-sent
 	}
-	return nil
+	return s.arrival.look()
 }
 
 func (s *sending) outcome(arrived, arrivedBytes float64) *scenarios.Outcome {
-	o := &scenarios.Outcome{Elapsed: s.elapsed, Operations: s.sent, Errors: s.refused, Lateness: s.errors, Values: map[string]float64{
+	o := &scenarios.Outcome{Elapsed: s.elapsed, Operations: s.sent, Errors: s.refused, Lateness: s.errors, Notes: slices.Clone(s.r.notes), Values: map[string]float64{
 		"sent_bytes": float64(s.bytes), "arrived_count": arrived, "arrived_bytes": arrivedBytes, "lost_count": max(0, float64(s.sent)-arrived),
 		"passes_count": float64(s.passes),
 	}}
@@ -269,6 +335,7 @@ func (s *sending) outcome(arrived, arrivedBytes float64) *scenarios.Outcome {
 			o.Notes = append(o.Notes, "the sender could not run before all others (SCHED_FIFO), so packets may be later than they need be: use sudo")
 		}
 	}
+	s.arrival.tell(o, arrived == float64(s.sent))
 	rec := s.r.recording
 	say := func(n int, text string) {
 		if n > 0 {

@@ -35,14 +35,17 @@ func testFrame(i int) []byte {
 	return frame
 }
 
-// writeRecording makes a pcap of the test's frames.
-func writeRecording(t *testing.T) string {
+// writeRecording makes a pcap of the test's frames, and more.
+func writeRecording(t *testing.T, more ...[]byte) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := pcapgo.NewWriterNanos(&b)
 	err := w.WriteFileHeader(65535, layers.LinkTypeEthernet)
-	for i := range testFrames {
-		frame := testFrame(i)
+	frames := make([][]byte, testFrames, testFrames+len(more))
+	for i := range frames {
+		frames[i] = testFrame(i)
+	}
+	for i, frame := range append(frames, more...) {
 		at := time.Unix(1, 0).Add(time.Duration(i) * testGap)
 		err = errors.Join(err, w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame)}, frame))
 	}
@@ -57,7 +60,9 @@ func writeRecording(t *testing.T) string {
 func newReplay(t *testing.T, params map[string]string) *replaying {
 	t.Helper()
 	leaktest.Check(t)
-	params["file"] = writeRecording(t)
+	if params["file"] == "" {
+		params["file"] = writeRecording(t)
+	}
 	k := replayKind()
 	values, err := k.Check(params)
 	if err != nil {
@@ -101,7 +106,7 @@ func TestReplay(t *testing.T) {
 		"recorded": (testFrames-1)*testGap + testGap/2, "rate": testFrames*time.Millisecond/4 - time.Millisecond/8, "top": time.Nanosecond,
 	} {
 		t.Run(pace, func(t *testing.T) {
-			r := newReplay(t, map[string]string{"pace": pace, "rate": "4000"})
+			r := newReplay(t, map[string]string{"pace": pace, "rate": "4000", "send": "packet"})
 			fd := capture(t, r)
 			o, err := r.Run(t.Context(), d)
 			if err != nil {
@@ -117,17 +122,56 @@ func TestReplay(t *testing.T) {
 			if pace != "top" && (o.Lateness.TotalCount() != want || o.Elapsed < d-testGap) {
 				t.Errorf("%d times of lateness, in %s", o.Lateness.TotalCount(), o.Elapsed)
 			}
-			got := make([]byte, 1<<16)
-			for i := range int(want) {
-				n, err := unix.Read(fd, got)
-				if err != nil || !bytes.Equal(got[:n], testFrame(i)) {
-					t.Fatalf("frame %d: %d bytes, %v", i, n, err)
-				}
-			}
-			if n, err := unix.Read(fd, got); err != unix.EAGAIN {
-				t.Errorf("a frame of %d bytes too many, %v", n, err)
-			}
+			checkFrames(t, fd, int(want))
 		})
+	}
+}
+
+// checkFrames wants a number of frames to have arrived, those of the test's recording in order, over and over, and no other.
+func checkFrames(t *testing.T, fd, want int) {
+	t.Helper()
+	got := make([]byte, 1<<16)
+	for i := range want {
+		n, err := unix.Read(fd, got)
+		if err != nil || !bytes.Equal(got[:n], testFrame(i%testFrames)) {
+			t.Fatalf("frame %d: %d bytes, %v", i, n, err)
+		}
+	}
+	if n, err := unix.Read(fd, got); err != unix.EAGAIN {
+		t.Errorf("a frame of %d bytes too many, %v", n, err)
+	}
+}
+
+// TestReplayLive wants the same of frames that an XDP program sends, over the end of the recording, and then to count what it sends.
+func TestReplayLive(t *testing.T) {
+	r := newReplay(t, map[string]string{"pace": "top", "send": "xdp"})
+	fd := capture(t, r)
+	const some = 2*testFrames + 7
+	for range 2 { // each from the first frame
+		err := r.lab.Sender.Do(func() error { return errors.Join(r.live.begin(), r.live.allow(some), r.live.run(some+5)) })
+		if sent, _, err2 := r.live.sent(); err != nil || err2 != nil || sent != some {
+			t.Fatalf("%d sent, %v, %v", sent, err, err2)
+		}
+		checkFrames(t, fd, some)
+	}
+	whole := 0
+	for i := range testFrames {
+		whole += len(testFrame(i))
+	}
+	for _, d := range []time.Duration{time.Nanosecond, 200 * time.Millisecond} {
+		o, err := r.Run(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := o.Values
+		if o.Operations < maxBatch || v["arrived_count"] != float64(o.Operations) || v["lost_count"] != 0 || o.Elapsed <= 0 || o.Lateness != nil || len(o.Notes) != 0 {
+			t.Errorf("%s: %+v", d, o)
+		}
+		passes := (int(o.Operations) + testFrames - 1) / testFrames
+		if v["passes_count"] != float64(passes) || v["arrived_bytes"] != v["sent_bytes"] ||
+			v["sent_bytes"] > float64(passes*whole) || v["sent_bytes"] <= float64((passes-1)*whole) {
+			t.Errorf("%s: %d packets, %v", d, o.Operations, v)
+		}
 	}
 }
 
@@ -139,8 +183,32 @@ func TestReplaySpeed(t *testing.T) {
 	if err != nil || o.Operations < 4*testFrames-8 || o.Operations > 4*testFrames || o.Values["passes_count"] != 4 {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if p50, p99 := o.Values["timing_error_p50_ns"], o.Values["timing_error_p99_ns"]; p50 <= 0 || p99 < p50 {
-		t.Errorf("timing error %g, %g ns", p50, p99)
+	for _, error := range []string{"timing_error", "arrival_error"} {
+		if p50, p99 := o.Values[error+"_p50_ns"], o.Values[error+"_p99_ns"]; p50 <= 0 || p99 < p50 {
+			t.Errorf("%s %g, %g ns", error, p50, p99)
+		}
+	}
+	if o.Values["arrival_error_p50_ns"] < o.Values["timing_error_p50_ns"] {
+		t.Errorf("packets arrived before they were sent: %v", o.Values)
+	}
+}
+
+// TestReplayLong has frames that no page has room for: by itself it takes the other way and says so, but not where it was told how to send.
+func TestReplayLong(t *testing.T) {
+	for _, length := range []int{maxLiveFrame - 100, maxLiveFrame + 100} { // by the kernel's bound, by ours
+		path := writeRecording(t, make([]byte, length))
+		r := newReplay(t, map[string]string{"pace": "top", "file": path})
+		o, err := r.Run(t.Context(), time.Nanosecond)
+		if err != nil || o.Operations != maxBatch || o.Values["lost_count"] != 0 {
+			t.Errorf("%d bytes: %+v, %v", length, o, err)
+		}
+		if len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "sent by a packet socket") || strings.Contains(o.Notes[0], "\n") {
+			t.Errorf("%d bytes: notes %q", length, o.Notes)
+		}
+		refused := &replaying{file: path, pace: "top", how: "xdp"}
+		if err := refused.Prepare(t.Context()); err == nil || strings.Contains(err.Error(), "\n") || refused.lab != nil {
+			t.Errorf("%d bytes, only XDP: %v", length, err)
+		}
 	}
 }
 
@@ -149,6 +217,9 @@ func TestReplayRefuses(t *testing.T) {
 	k := replayKind()
 	if _, err := k.New(scenarios.Values{"file": ""}); err == nil || !strings.Contains(err.Error(), "want a recording of packets") {
 		t.Errorf("no file: %v", err)
+	}
+	if _, err := k.New(scenarios.Values{"file": "x", "pace": "rate", "send": "xdp"}); err == nil || !strings.Contains(err.Error(), "want pace top") {
+		t.Errorf("XDP at a rate: %v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no packets here"), 0o600); err != nil {

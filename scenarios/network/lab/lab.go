@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
 
@@ -29,7 +30,8 @@ type Lab struct {
 	Receiver *Space
 
 	loss loss
-	wire *wire // nil without a delay
+	wire *wire     // nil without a delay
+	pass link.Link // nil before TakeXDP
 }
 
 // New makes a lab, after it removed what killed processes left of theirs. It needs CAP_SYS_ADMIN and CAP_NET_ADMIN, with loss CAP_BPF too.
@@ -157,7 +159,7 @@ func (l *Lab) Overrun() (uint64, error) {
 // first; so do, without its name and without links, connections that the kernel has not finished closing, until it gives up. A second Close
 // does nothing.
 func (l *Lab) Close() error {
-	err := errors.Join(l.loss.close(), l.wire.close())
+	err := errors.Join(l.loss.close(), l.wire.close(), detach(l.pass))
 	if l.Sender != nil {
 		err = errors.Join(err, l.Sender.Do(unplug))
 	}

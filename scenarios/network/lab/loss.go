@@ -10,7 +10,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +30,7 @@ type loss struct {
 func addLoss(probability float64) (loss, error) {
 	l, err := loadLoss(probability)
 	if err == nil {
-		err = l.attach()
+		l.link, err = attachIngress(l.program)
 	}
 	if err != nil {
 		return loss{}, errors.Join(fmt.Errorf("loss program: %w", err), l.close())
@@ -49,19 +48,6 @@ func loadLoss(probability float64) (l loss, err error) {
 		Name: "loss", Type: ebpf.SchedCLS, License: "Apache-2.0", Instructions: lossCode(l.counts.FD(), probability),
 	})
 	return l, err
-}
-
-// attach has the program see what arrives at this end of the cable.
-func (l *loss) attach() error {
-	end, err := netlink.LinkByName(device)
-	if err != nil {
-		return err
-	}
-	l.link, err = link.AttachTCX(link.TCXOptions{Interface: end.Attrs().Index, Program: l.program, Attach: ebpf.AttachTCXIngress})
-	if errors.Is(err, ebpf.ErrNotSupported) { // before kernel 6.6
-		return attachClsact(end, l.program)
-	}
-	return err
 }
 
 // Offsets in an Ethernet frame, and in struct __sk_buff.
@@ -111,21 +97,6 @@ func networkOrder(x uint16) int32 {
 	return int32(binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, x)))
 }
 
-// attachClsact attaches a program where a device's packets arrive, as kernels without tcx can.
-func attachClsact(to netlink.Link, program *ebpf.Program) error {
-	index := to.Attrs().Index
-	qdisc := netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}
-	if err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: qdisc}); err != nil {
-		return fmt.Errorf("add clsact to %s: %w", device, err)
-	}
-	filter := netlink.FilterAttrs{LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1}
-	err := netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: filter, Fd: program.FD(), Name: "loss", DirectAction: true})
-	if err != nil {
-		return fmt.Errorf("add filter to %s: %w", device, err)
-	}
-	return nil
-}
-
 // read returns the counts so far.
 func (l *loss) read() (Counts, error) {
 	var c Counts
@@ -140,9 +111,5 @@ func (l *loss) read() (Counts, error) {
 
 // close detaches the program, unless it hangs at clsact, and frees it and its counts.
 func (l *loss) close() error {
-	var err error
-	if l.link != nil {
-		err = l.link.Close()
-	}
-	return errors.Join(err, l.program.Close(), l.counts.Close())
+	return errors.Join(detach(l.link), l.program.Close(), l.counts.Close())
 }
