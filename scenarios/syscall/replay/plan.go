@@ -118,6 +118,7 @@ func newPlan(r *trace.Recording) *plan {
 	for _, s := range p.threads {
 		s.process.threads++
 	}
+	p.world.folders()
 	return p
 }
 
@@ -223,14 +224,19 @@ func isInternet(c trace.FDClass) bool {
 	return false
 }
 
-// brk has a growing heap stand as an mmap: the real one is the replaying program's.
+// brk has a mapping stand for what a heap grows by, and its end for a heap that shrinks: the real one is the replaying program's.
 func (o *op) brk(proc *process) {
-	end := uint64(o.call.Result)
-	if size := end - proc.heap; proc.heap > 0 && end > proc.heap && size <= maxMapping {
+	before, end := proc.heap, uint64(o.call.Result)
+	proc.heap = end
+	switch {
+	case before == 0 || end == before:
+	case end > before && end-before <= maxMapping:
 		o.spec = line(unix.SYS_MMAP, "n - - - -", newMemory)
-		o.args = [6]uintptr{0, uintptr(size), unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS, ^uintptr(0)}
+		o.args = [6]uintptr{0, uintptr(end - before), unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS, ^uintptr(0)}
+	case end < before && before-end <= maxMapping:
+		o.spec = line(unix.SYS_MUNMAP, "a", endMemory)
+		o.args = [6]uintptr{0, uintptr(before - end)}
 	}
-	proc.heap = max(proc.heap, end)
 }
 
 // particular does what single calls need.
@@ -259,7 +265,8 @@ func (o *op) particular() bool {
 	case "sendfile":
 		o.args[3] = min(o.args[3], maxContent)
 	case "mremap":
-		o.args[2], o.args[3] = unix.PROT_READ|unix.PROT_WRITE, 0
+		o.args[3] = unix.MREMAP_MAYMOVE // to where there's room
+		return c.Args[1] > 0 && c.Args[1] <= maxMapping && c.Args[2] > 0 && c.Args[2] <= maxMapping
 	case "mmap":
 		return c.Args[1] > 0 && c.Args[1] <= maxMapping
 	case "eventfd", "inotify_init":

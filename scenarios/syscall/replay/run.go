@@ -226,9 +226,17 @@ func (r *runner) duplicateTo(o *op, a *[6]uintptr, number *uintptr) bool {
 // reserved are descriptors of the replay's own.
 const reserved = 800
 
+// recorded is the address of the memory that a call is about, in the recording.
+func (o *op) recorded() uintptr {
+	if o.call.Name == "brk" {
+		return uintptr(o.call.Result) // the new end, above which it gives back
+	}
+	return uintptr(o.call.Args[0])
+}
+
 // address finds where a recorded address is; memory that the recording didn't map is mapped now.
 func (r *runner) address(o *op, a *[6]uintptr) bool {
-	recorded, length := uintptr(o.call.Args[0]), pages(a[1])
+	recorded, length := o.recorded(), pages(a[1])
 	m := &r.memory
 	if length == 0 || length > maxMapping {
 		return o.call.Name != "mmap"
@@ -253,6 +261,12 @@ func (r *runner) address(o *op, a *[6]uintptr) bool {
 		m.add(region{recorded, length, live})
 	}
 	a[0] = live
+	if o.spec.result == movedMemory {
+		if m.total+pages(a[2]) > 4*maxMapping {
+			return false
+		}
+		touch(live, length)
+	}
 	return true
 }
 
@@ -273,9 +287,16 @@ func (r *runner) after(o *op, a *[6]uintptr, m *mark) {
 		if m.result > 0 || m.result < -4095 {
 			r.placed(o, a, uintptr(m.result))
 		}
-	}
-	if o.call.Name == "munmap" && m.result == 0 {
-		r.memory.remove(uintptr(o.call.Args[0]), pages(a[1]))
+	case endMemory:
+		if m.result == 0 {
+			r.memory.remove(o.recorded(), pages(a[1]))
+		}
+	case movedMemory:
+		if m.result > 0 || m.result < -4095 {
+			r.memory.remove(o.recorded(), pages(a[1]))
+			a[1], a[3] = a[2], 0
+			r.placed(o, a, uintptr(m.result))
+		}
 	}
 	if m.result >= 0 && o.wait != forTime {
 		return
@@ -302,6 +323,9 @@ func (r *runner) placed(o *op, a *[6]uintptr, live uintptr) {
 		}
 	}
 	r.memory.add(region{recorded, length, live})
+	if o.call.Name == "brk" {
+		touch(live, length)
+	}
 }
 
 func (r *runner) opened(o *op, live int) {
