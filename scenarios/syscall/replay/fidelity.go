@@ -237,7 +237,7 @@ func differs(c *trace.Call, got int64) bool {
 		return c.Result != got
 	}
 	switch c.Name {
-	case "read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "sendto", "getdents64", "lseek":
+	case "read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "getdents64", "lseek":
 		return c.Result != got
 	}
 	return false

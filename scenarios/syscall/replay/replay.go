@@ -83,6 +83,7 @@ type pass struct {
 	runners    map[*schedule]*runner
 	ready      sync.WaitGroup
 	start      chan struct{}
+	peers      *peers
 	stop       atomic.Bool
 	stopped    chan struct{} // closed when stop is set
 }
@@ -109,8 +110,11 @@ func (r *Replay) Run(ctx context.Context) (*Fidelity, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.peers, err = startPeers(&r.plan.network, p); err != nil {
+		return nil, err
+	}
 	elapsed, cut, err := r.pass(ctx, p, all)
-	if err != nil {
+	if err = errors.Join(err, p.peers.close()); err != nil {
 		return nil, err
 	}
 	f := r.plan.compare(all, elapsed, cut)

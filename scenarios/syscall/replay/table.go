@@ -28,14 +28,14 @@ const (
 type result byte
 
 const (
-	plain     result = iota
-	newFD            // it's a descriptor
-	endFD            // its first argument is one no more
-	newPair          // two descriptors in scratch memory
-	newMemory        // it's an address
-	endMemory        // its first argument is one no more
-	movedMemory      // its first argument is one no more, and the result is
-	newFolder        // it changes the working folder
+	plain       result = iota
+	newFD              // it's a descriptor
+	endFD              // its first argument is one no more
+	newPair            // two descriptors in scratch memory
+	newMemory          // it's an address
+	endMemory          // its first argument is one no more
+	movedMemory        // its first argument is one no more, and the result is
+	newFolder          // it changes the working folder
 )
 
 // A spec is how a call is replayed.
@@ -187,7 +187,7 @@ var substitutes = map[string]spec{
 	"setpgid":         line(unix.SYS_GETPGID, "", plain),
 	"setsid":          line(unix.SYS_GETSID, "", plain),
 	"mlock":           line(unix.SYS_GETTID, "", plain),
-	"brk":             line(unix.SYS_BRK, "n", plain),      // which asks; see plan.brk for the others
+	"brk":             line(unix.SYS_BRK, "n", plain), // which asks; see plan.brk for the others
 	"futex":           line(unix.SYS_FUTEX, "o - - o", plain),
 	"nanosleep":       line(unix.SYS_FUTEX, "o - - o", plain),
 	"clock_nanosleep": line(unix.SYS_FUTEX, "o - - o", plain),
