@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/scenarios/internal/thread"
 )
 
 // peers are the other ends of the recording's connections: one thread in a network namespace of the replay's own, in which every address is
@@ -59,14 +60,15 @@ func startPeers(n *network, with *pass) (*peers, error) {
 	}
 	ready := make(chan error)
 	go func() {
-		runtime.LockOSThread() // without an end: the thread ends with the goroutine
 		defer close(p.ended)
-		err := p.open()
-		ready <- err
-		if err == nil {
-			p.err = p.serve()
-		}
-		p.err = errors.Join(p.err, p.closeAll())
+		p.err = thread.Do(func() error {
+			err := p.open()
+			ready <- err
+			if err == nil {
+				err = p.serve()
+			}
+			return errors.Join(err, p.closeAll())
+		})
 	}()
 	if err := <-ready; err != nil {
 		<-p.ended

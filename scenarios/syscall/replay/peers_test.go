@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/assaylab/assay/scenarios/network/lab/leaktest"
 	"github.com/assaylab/assay/scenarios/syscall/trace"
 )
 
@@ -66,6 +67,7 @@ func TestPeers(t *testing.T) {
 	}
 	for name, calls := range tests {
 		t.Run(name, func(t *testing.T) {
+			leaktest.Check(t)
 			want := map[string]int64{}
 			for _, c := range calls {
 				want[c.Name]++

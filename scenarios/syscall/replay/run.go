@@ -82,7 +82,9 @@ func (r *runner) one(o *op, m *mark) {
 		}
 		waited = time.Since(r.epoch) - begin
 	}
+	r.speaks(o) // the peer may answer before the call has ended
 	r.call(m, number, &a)
+	r.speaks(o)
 	if o.tries && m.result == -int64(unix.EAGAIN) {
 		if !r.await(o, int(a[0])) {
 			m.fate = withheld
@@ -90,14 +92,19 @@ func (r *runner) one(o *op, m *mark) {
 		}
 		waited = time.Since(r.epoch) - begin
 		r.call(m, number, &a)
+		r.speaks(o)
 	}
 	if o.blocks && waited > shortWait {
 		m.took += waited
 	}
-	if o.talk != nil && r.peers != nil {
+	r.after(o, &a, m)
+}
+
+// speaks tells the peer when it was spoken to.
+func (r *runner) speaks(o *op) {
+	if o.talk != nil {
 		r.peers.sent[o.talk.index].Store(int64(time.Since(r.epoch)))
 	}
-	r.after(o, &a, m)
 }
 
 // shortWait is less than a wait takes that really waits.
