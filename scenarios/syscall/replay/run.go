@@ -74,11 +74,12 @@ func (r *runner) one(o *op, m *mark) {
 	begin := time.Since(r.epoch)
 	waited := time.Duration(0)
 	if (o.wait == forInput || o.wait == forRoom) && !o.tries {
-		r.want(o, int(a[0]), o.call.Result)
-		ready := r.await(o, int(a[0]))
-		if r.want(o, int(a[0]), 1); !ready {
+		if !r.await(o, int(a[0])) {
 			m.fate = withheld
 			return
+		}
+		if o.whole {
+			r.gather(int(a[0]), o.call.Result)
 		}
 		waited = time.Since(r.epoch) - begin
 	}
@@ -141,10 +142,15 @@ func (r *runner) await(o *op, fd int) bool {
 	}
 }
 
-// want has a socket be ready only when so many bytes are there.
-func (r *runner) want(o *op, fd int, bytes int64) {
-	if o.whole {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, int(bytes)) //nolint:errcheck // of no socket, as the call will tell
+// gather waits until so many bytes have come, but not longer than they may be late: more than a window of TCP doesn't come before
+// some of it is read.
+func (r *runner) gather(fd int, bytes int64) {
+	var there int32
+	for begin := time.Since(r.epoch); time.Since(r.epoch)-begin < lateness && !r.stop.Load(); pause(lateness / 200) {
+		unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&there))) //nolint:errcheck // of no socket, as the call will tell
+		if int64(there) >= bytes {
+			return
+		}
 	}
 }
 
