@@ -43,8 +43,8 @@ type CallFidelity struct {
 }
 
 // compare adds up what the threads did.
-func (p *plan) compare(all []*runner, elapsed time.Duration, cut bool) *Fidelity {
-	f := &Fidelity{Passes: 1, Elapsed: elapsed, Span: p.span(), Empty: measureEmpty(), Latency: scenarios.NewHistogram()}
+func (p *plan) compare(all []*runner, elapsed, empty time.Duration, cut bool) *Fidelity {
+	f := &Fidelity{Passes: 1, Elapsed: elapsed, Span: p.span(), Empty: empty, Latency: scenarios.NewHistogram()}
 	if cut {
 		f.Cut = 1
 	}
