@@ -3,6 +3,7 @@
 package replay
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -88,6 +89,20 @@ func (n *network) settle() {
 		}
 	}
 }
+
+// checkSize says whether there are too many peers to make.
+func (n *network) checkSize() error {
+	addresses := map[netip.AddrPort]bool{}
+	for _, t := range n.talks {
+		addresses[t.address] = true
+	}
+	if len(addresses) > maxAddresses {
+		return fmt.Errorf("the recording connects to %d addresses: want up to %d; record a smaller run", len(addresses), maxAddresses)
+	}
+	return nil
+}
+
+const maxAddresses = 1000
 
 func isInvented(a netip.AddrPort) bool {
 	return a.Port() == 1 && a.Addr().Is4() && a.Addr().As4()[0] == 127 && a.Addr().As4()[1] == 1

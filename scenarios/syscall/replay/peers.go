@@ -101,6 +101,12 @@ func (p *peers) open() error {
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
 	}
+	p.listenAll()
+	return nil
+}
+
+// listenAll has peers listen wherever the recording connects to. Where none can, the connect will tell.
+func (p *peers) listenAll() {
 	at := map[netip.AddrPort]int{}
 	for _, t := range p.network.talks {
 		if t.internal {
@@ -108,14 +114,14 @@ func (p *peers) open() error {
 		}
 		fd, known := at[t.address]
 		if !known {
+			var err error
 			if fd, err = p.listen(t.address); err != nil {
-				return fmt.Errorf("listen at %v: %w", t.address, err)
+				continue
 			}
 			at[t.address] = fd
 		}
 		p.listening[fd] = append(p.listening[fd], t)
 	}
-	return nil
 }
 
 // allLocal makes every address one of this namespace.

@@ -3,6 +3,9 @@
 package replay
 
 import (
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +77,20 @@ func TestPeers(t *testing.T) {
 			}
 			replayOf(t, t.Context(), 0, calls...).check(t, want)
 		})
+	}
+}
+
+// TestManyPeers refuses a recording of more peers than can be made.
+func TestManyPeers(t *testing.T) {
+	var calls []trace.Call
+	for i := range maxAddresses + 1 {
+		calls = append(calls,
+			trace.Call{Thread: 1, Process: 1, Name: "socket", Args: [6]uint64{unix.AF_INET, unix.SOCK_STREAM}, Result: 3, FD: trace.InetStream},
+			trace.Call{Thread: 1, Process: 1, Name: "connect", Args: [6]uint64{3}, Path: fmt.Sprintf("192.0.2.1:%d", i+1), FD: trace.InetStream})
+	}
+	_, err := New(&trace.Recording{Header: trace.Header{Arch: runtime.GOARCH}, Calls: calls}, Options{})
+	if err == nil || !strings.Contains(err.Error(), "connects to 1001 addresses: want up to 1000") {
+		t.Errorf("%v", err)
 	}
 }
 

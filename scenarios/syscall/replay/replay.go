@@ -49,7 +49,7 @@ func New(r *trace.Recording, o Options) (*Replay, error) {
 	if n := len(p.threads); n > MaxThreads {
 		return nil, fmt.Errorf("recording of %d threads: want up to %d", n, MaxThreads)
 	}
-	if err := p.world.checkSize(); err != nil {
+	if err := errors.Join(p.world.checkSize(), p.network.checkSize()); err != nil {
 		return nil, err
 	}
 	return &Replay{plan: p, options: o}, nil
