@@ -224,23 +224,21 @@ func (c *Calls) next(each func(*CallRecord) error) (more bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("ring buffer: %w", err)
 	}
-	if err := c.parse(); err != nil {
-		return false, err
+	if err := parseCall(&c.record, c.raw.RawSample); err != nil {
+		return false, fmt.Errorf("ring buffer: %w", err)
 	}
 	return true, each(&c.record)
 }
 
-// parse copies the raw record, which is only as long as its paths need.
-func (c *Calls) parse() error {
-	r := &c.record
-	b := c.raw.RawSample
+// parseCall copies a raw record, which is only as long as its paths need.
+func parseCall(r *CallRecord, b []byte) error {
 	const head = int(unsafe.Offsetof(r.Paths))
 	if len(b) < head || len(b) > int(unsafe.Sizeof(*r)) {
-		return fmt.Errorf("ring buffer: %w", errShort)
+		return errShort
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(r)), unsafe.Sizeof(*r)), b)
 	if int(r.PathLen[0])+int(r.PathLen[1]) > len(b)-head {
-		return fmt.Errorf("ring buffer: %w", errShort)
+		return errShort
 	}
 	return nil
 }

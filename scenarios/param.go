@@ -4,6 +4,7 @@ package scenarios
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	Duration Type = "duration" // as time.ParseDuration reads it: 10ms, 2s
 	Size     Type = "size"     // bytes, with K, M or G for powers of 1024
 	Text     Type = "text"
+	Path     Type = "path"   // of a file or folder; a relative one is taken from the working folder
 	Choice   Type = "choice" // one of Choices
 	Flag     Type = "flag"   // true or false
 )
@@ -54,9 +56,20 @@ func (k *Kind) Check(given map[string]string) (Values, error) {
 		if err := p.check(text); err != nil {
 			return nil, fmt.Errorf("parameter %s: %w", p.Name, err)
 		}
-		values[p.Name] = text
+		var err error
+		if values[p.Name], err = p.whole(text); err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", p.Name, err)
+		}
 	}
 	return values, nil
+}
+
+// whole makes a path absolute, so that it is the same file for whoever works elsewhere or later.
+func (p *Param) whole(text string) (string, error) {
+	if p.Type != Path || text == "" {
+		return text, nil
+	}
+	return filepath.Abs(text)
 }
 
 func (k *Kind) paramNames() []string {

@@ -63,6 +63,19 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestPath wants the same file for whoever works in another folder.
+func TestPath(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	kind := Kind{Name: "test/paths", Params: []Param{{Name: "file", Type: Path}}}
+	for given, want := range map[string]string{"": "", "/a/../b": "/b", "x.trace": folder + "/x.trace"} {
+		v, err := kind.Check(map[string]string{"file": given})
+		if err != nil || v.Text("file") != want {
+			t.Errorf("%q: %q, %v, want %q", given, v.Text("file"), err, want)
+		}
+	}
+}
+
 // FuzzCheck never panics, and what it accepts can be read.
 func FuzzCheck(f *testing.F) {
 	f.Add("1", "0.5", "10ms", "16K", "true")

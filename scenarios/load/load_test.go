@@ -134,6 +134,7 @@ func TestLeaks(t *testing.T) {
 	check("load/cpu", "threads=3", "duty=0.5")
 	check("load/memory", "threads=2", "size=1M")
 	check("load/chase", "threads=2", "size=1M")
+	check("load/replay", "file="+writeLog(t, "log.csv", recorded))
 	check("load/exec", "command=sh -c 'echo 1; sleep 0.1'", "metric=regexp", "pattern=(.)")
 }
 

@@ -26,7 +26,7 @@ func replayKind() scenarios.Kind {
 		About: "asks an HTTP service on this machine for what an access log says, when it says",
 		Params: []scenarios.Param{
 			{
-				Name: "file", Type: scenarios.Text,
+				Name: "file", Type: scenarios.Path,
 				About: "access log in the common or combined format, or, if its name ends with .csv, time,method,path,size; a run ends with it",
 			},
 			{

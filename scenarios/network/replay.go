@@ -38,7 +38,7 @@ func replayKind() scenarios.Kind {
 		Name: "network/replay", About: "Sends the packets of a recording over the cable, as they are, again and again.",
 		Needs: []scenarios.Need{scenarios.NeedRoot},
 		Params: []scenarios.Param{
-			{Name: "file", Type: scenarios.Text, About: "the recording, pcap or pcapng. Needed"},
+			{Name: "file", Type: scenarios.Path, About: "the recording, pcap or pcapng. Needed"},
 			{
 				Name: "pace", Type: scenarios.Choice, Default: paceRecorded, Choices: []string{paceRecorded, paceRate, paceTop},
 				About: "recorded: at the times of the recording; rate: at a rate; top: as fast as they go",

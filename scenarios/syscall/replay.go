@@ -21,14 +21,14 @@ func replayKind() scenarios.Kind {
 		Name:  "syscall/replay",
 		About: "makes the system calls of a recording again, in a sandbox that has the files, pipes and peers which it implies",
 		Params: []scenarios.Param{
-			{Name: "file", Type: scenarios.Text, About: "the recording: by assay capture syscalls, or the text of strace -f -ttt -T. Needed"},
+			{Name: "file", Type: scenarios.Path, About: "the recording: by assay capture syscalls, or the text of strace -f -ttt -T. Needed"},
 			{
 				Name: "pace", Type: scenarios.Choice, Default: paceRecorded, Choices: []string{paceRecorded, paceFast},
 				About: "recorded: with the time between calls that the recording has; fast: without",
 			},
 			{Name: "speed", Type: scenarios.Float, Default: "1", Min: 0.01, Max: 100, About: "of pace recorded: 2 halves the time between calls"},
 			{
-				Name: "folder", Type: scenarios.Text,
+				Name: "folder", Type: scenarios.Path,
 				About: "in which the sandbox is made, best on a file system like the recording's; without it the folder for temporary files",
 			},
 		},

@@ -3,6 +3,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"unsafe"
@@ -28,7 +29,7 @@ func (r *runner) descriptors() error {
 		return nil
 	}
 	for recorded, o := range r.schedule.process.inherited {
-		live, err := r.inherit(o, int(recorded))
+		live, err := r.inherit(o.shared(), int(recorded))
 		if err != nil {
 			return fmt.Errorf("descriptor %d that the recording began with: %w", recorded, err)
 		}
@@ -93,7 +94,10 @@ func (r *runner) inherit(o *open, recorded int) (int, error) {
 	if o.class == trace.Directory {
 		flags = unix.O_RDONLY
 	}
-	fd, err := unix.Open(name, flags, 0)
+	fd, err := r.special(o)
+	if fd < 0 && err == nil {
+		fd, err = unix.Open(name, flags, 0)
+	}
 	if err != nil || !r.table.private || recorded >= reserved || fd == recorded {
 		return fd, err
 	}
@@ -101,6 +105,31 @@ func (r *runner) inherit(o *open, recorded int) (int, error) {
 		return -1, err
 	}
 	return recorded, unix.Close(fd)
+}
+
+// special makes what isn't a file: -1 if it's one.
+func (r *runner) special(o *open) (int, error) {
+	switch {
+	case o.class == trace.Epoll:
+		return unix.EpollCreate1(0)
+	case o.class == trace.EventFD:
+		return unix.Eventfd(0, unix.EFD_NONBLOCK)
+	case o.listener == nil && o.talk == nil:
+		return -1, nil
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return -1, err
+	}
+	if o.talk != nil {
+		_, address := sockaddr(o.talk.address)
+		err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience), unix.Connect(fd, address))
+	} else {
+		_, address := sockaddr(o.listener.address)
+		err = errors.Join(unix.Bind(fd, address), unix.Listen(fd, backlog))
+		r.peers.wanted[o.listener.index].Add(1)
+	}
+	return fd, errors.Join(err, unix.SetNonblock(fd, true))
 }
 
 // chore does what has to happen where the recording began a process or thread, or another program.

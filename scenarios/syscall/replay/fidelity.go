@@ -43,8 +43,8 @@ type CallFidelity struct {
 }
 
 // compare adds up what the threads did.
-func (p *plan) compare(all []*runner, elapsed time.Duration, cut bool) *Fidelity {
-	f := &Fidelity{Passes: 1, Elapsed: elapsed, Span: p.span(), Empty: measureEmpty(), Latency: scenarios.NewHistogram()}
+func (p *plan) compare(all []*runner, elapsed, empty time.Duration, cut bool) *Fidelity {
+	f := &Fidelity{Passes: 1, Elapsed: elapsed, Span: p.span(), Empty: empty, Latency: scenarios.NewHistogram()}
 	if cut {
 		f.Cut = 1
 	}
@@ -237,7 +237,7 @@ func differs(c *trace.Call, got int64) bool {
 		return c.Result != got
 	}
 	switch c.Name {
-	case "read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "sendto", "getdents64", "lseek":
+	case "read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "getdents64", "lseek":
 		return c.Result != got
 	}
 	return false

@@ -44,6 +44,8 @@ const (
 type world struct {
 	files map[string]*file // that were there, by absolute path
 	now   map[string]presence
+	// absent are those that were not there when they were first looked for.
+	absent []string
 }
 
 func newWorld() *world {
@@ -113,6 +115,19 @@ func (w *world) remove(name string, k kind) {
 func (w *world) missing(name string) {
 	if w.now[name] == untouched {
 		w.now[name] = gone
+		w.absent = append(w.absent, name)
+	}
+}
+
+// folders makes folders of what is only known to be there where something was looked for in it: in a file the answer is another.
+func (w *world) folders() {
+	for _, name := range w.absent {
+		for name != "/" {
+			name = path.Dir(name)
+			if f := w.files[name]; f != nil && f.kind == unknown {
+				f.kind = directory
+			}
+		}
 	}
 }
 

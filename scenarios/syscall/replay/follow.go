@@ -14,6 +14,9 @@ import (
 // follow keeps track of what a call changed: descriptors, working folders, processes, and what it tells of files.
 func (p *plan) follow(s *schedule, o *op) {
 	c, proc := o.call, s.process
+	if at, ok := wokeUp(c); ok {
+		s.woke = at
+	}
 	switch c.Name {
 	case "clone", "clone3", "fork", "vfork":
 		p.fork(s, o)
@@ -235,6 +238,10 @@ func (p *plan) fileOf(proc *process, fd int32) (f *file, ok bool) {
 func (p *plan) transferred(s *schedule, o *op) {
 	c := o.call
 	fd := int32(c.Args[0])
+	if d := s.process.fds[fd]; d != nil && d.shared().talk != nil {
+		d.shared().talk.talked(o, s.woke)
+		return
+	}
 	f, ok := p.fileOf(s.process, fd)
 	if !ok {
 		return

@@ -112,5 +112,14 @@ func mapAnonymous(length uintptr) uintptr {
 	return live
 }
 
+// touch writes to each page, as a program has written to memory that it moves or that it grows its heap by.
+func touch(live, length uintptr) {
+	for at := uintptr(0); at < min(length, maxTouched); at += uintptr(unix.Getpagesize()) {
+		*(*byte)(pointer(live + at)) = 1
+	}
+}
+
+const maxTouched = 64 << 20
+
 // pointer is an address of memory that isn't Go's, so that the collector neither moves nor frees it.
 func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }

@@ -4,6 +4,7 @@ package replay
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,20 +16,26 @@ import (
 
 // An op is a call made ready for a thread.
 type op struct {
-	call    *trace.Call
-	spec    spec
-	args    [6]uintptr // of scalars
-	path    []byte     // ends in 0; nil for none
-	path2   []byte
-	class   trace.FDClass // of the first descriptor, as the plan knows it
-	wait    waiting
-	think   time.Duration // between the thread's call before and this
-	stands  bool          // for one that can't be replayed
-	only    chore         // not a call, but something to do in its place
-	child   *process      // that a fork began, or whose thread it was
-	begins  *schedule
-	closing []int32 // descriptors that an execve closed
-	length  int64   // of memory that it may need
+	call     *trace.Call
+	spec     spec
+	args     [6]uintptr // of scalars
+	path     []byte     // ends in 0; nil for none
+	path2    []byte
+	class    trace.FDClass // of the first descriptor, as the plan knows it
+	wait     waiting
+	think    time.Duration // between the thread's call before and this
+	stands   bool          // for one that can't be replayed
+	only     chore         // not a call, but something to do in its place
+	child    *process      // that a fork began, or whose thread it was
+	begins   *schedule
+	closing  []int32 // descriptors that an execve closed
+	length   int64   // of memory that it may need
+	address  []byte  // of the Internet, for bind and connect
+	blocks   bool    // a wait is part of it
+	tries    bool    // it's made before a wait, since it may not have to
+	whole    bool    // it waits until all is there that it received in the recording
+	listener *listener
+	talk     *talk // that it sends to, or begins
 }
 
 // A waiting is what a call may have to wait for.
@@ -64,14 +71,17 @@ type process struct {
 
 // An open is an open file description, as the plan follows it.
 type open struct {
-	class   trace.FDClass
-	path    string // "" if it has none
-	offset  int64
-	listed  int64 // bytes of entries since the beginning
-	append  bool
-	cloexec bool // of the descriptor; each descriptor has an open of its own for it
-	blocks  bool // without O_NONBLOCK
-	file    *open
+	class    trace.FDClass
+	path     string // "" if it has none
+	offset   int64
+	listed   int64 // bytes of entries since the beginning
+	append   bool
+	cloexec  bool // of the descriptor; each descriptor has an open of its own for it
+	blocks   bool // without O_NONBLOCK
+	file     *open
+	talk     *talk // with who is at the other end
+	listener *listener
+	bound    netip.AddrPort
 }
 
 // shared is the description itself, which duplicates share.
@@ -90,6 +100,7 @@ type schedule struct {
 	gated   bool // it begins where a thread of the recording made it
 	forked  bool // and is the first of its process
 	end     time.Duration
+	woke    time.Duration // when it last came out of a wait for events, as the plan follows it; 0: it had not to wait
 }
 
 // A plan is a recording made ready to be replayed.
@@ -102,6 +113,7 @@ type plan struct {
 	left      map[string]int64 // calls left out, by name
 	unended   int64            // calls that had not ended
 	paths     map[string][]byte
+	network   network
 }
 
 // homeFolder is where a recording works that doesn't say where it did; deep enough for some "..".
@@ -118,6 +130,8 @@ func newPlan(r *trace.Recording) *plan {
 	for _, s := range p.threads {
 		s.process.threads++
 	}
+	p.world.folders()
+	p.network.settle()
 	return p
 }
 
@@ -184,12 +198,8 @@ func ends(name string) bool { return name == "exit" || name == "exit_group" || n
 // ready fills in what is particular to some calls. It says no for those that have to be left out.
 func (p *plan) ready(proc *process, o *op) bool {
 	c := o.call
-	if o.spec.arguments[0] == fdArg {
-		described := p.descriptor(proc, int32(c.Args[0]), c)
-		if described != nil {
-			o.class = described.shared().class
-			o.wait = waits(c, described.shared().class)
-		}
+	if o.spec.arguments[0] == fdArg && !p.described(proc, o) {
+		return false
 	}
 	if strings.ContainsRune(c.Path, 0) || strings.ContainsRune(c.Path2, 0) {
 		return false
@@ -203,16 +213,24 @@ func (p *plan) ready(proc *process, o *op) bool {
 	if c.Name == "brk" {
 		o.brk(proc)
 	}
-	if isInternet(o.class) && talks[c.Name] {
-		return false
-	}
 	return o.particular()
 }
 
-// talks are the calls to and from the other end of a socket. Those of the Internet's families are left out: nobody answers in a sandbox.
-var talks = map[string]bool{
-	"connect": true, "bind": true, "listen": true, "accept": true, "accept4": true, "shutdown": true, "read": true, "write": true,
-	"readv": true, "writev": true, "sendto": true, "recvfrom": true, "sendmsg": true, "recvmsg": true, "getpeername": true,
+// described fills in what the first descriptor tells. It says no if it leads to nobody.
+func (p *plan) described(proc *process, o *op) bool {
+	c := o.call
+	d := p.descriptor(proc, int32(c.Args[0]), c)
+	if d == nil {
+		return true
+	}
+	d = d.shared()
+	o.class = d.class
+	o.wait = waits(c, d.class)
+	o.blocks = d.blocks
+	if c.Name == "bind" || c.Name == "connect" {
+		o.address = socketAddress(d.class, c.Path)
+	}
+	return o.reaches(d)
 }
 
 func isInternet(c trace.FDClass) bool {
@@ -223,14 +241,19 @@ func isInternet(c trace.FDClass) bool {
 	return false
 }
 
-// brk has a growing heap stand as an mmap: the real one is the replaying program's.
+// brk has a mapping stand for what a heap grows by, and its end for a heap that shrinks: the real one is the replaying program's.
 func (o *op) brk(proc *process) {
-	end := uint64(o.call.Result)
-	if size := end - proc.heap; proc.heap > 0 && end > proc.heap && size <= maxMapping {
+	before, end := proc.heap, uint64(o.call.Result)
+	proc.heap = end
+	switch {
+	case before == 0 || end == before:
+	case end > before && end-before <= maxMapping:
 		o.spec = line(unix.SYS_MMAP, "n - - - -", newMemory)
-		o.args = [6]uintptr{0, uintptr(size), unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS, ^uintptr(0)}
+		o.args = [6]uintptr{0, uintptr(end - before), unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS, ^uintptr(0)}
+	case end < before && before-end <= maxMapping:
+		o.spec = line(unix.SYS_MUNMAP, "a", endMemory)
+		o.args = [6]uintptr{0, uintptr(before - end)}
 	}
-	proc.heap = max(proc.heap, end)
 }
 
 // particular does what single calls need.
@@ -259,7 +282,8 @@ func (o *op) particular() bool {
 	case "sendfile":
 		o.args[3] = min(o.args[3], maxContent)
 	case "mremap":
-		o.args[2], o.args[3] = unix.PROT_READ|unix.PROT_WRITE, 0
+		o.args[3] = unix.MREMAP_MAYMOVE // to where there's room
+		return c.Args[1] > 0 && c.Args[1] <= maxMapping && c.Args[2] > 0 && c.Args[2] <= maxMapping
 	case "mmap":
 		return c.Args[1] > 0 && c.Args[1] <= maxMapping
 	case "eventfd", "inotify_init":
@@ -312,10 +336,18 @@ func (o *op) fcntl() {
 	}
 }
 
-// timeout is how long a call waits for events that may not come: in milliseconds, as long as in the recording, but not for ever.
+// timeout is how long a call waits for events that may not come: in milliseconds, as long as in the recording, but not for ever. Events
+// that came in the recording may come somewhat later.
 func (o *op) timeout() uintptr {
-	return uintptr(min(o.call.Duration.Milliseconds(), maxWait.Milliseconds()))
+	limit := min(o.call.Duration, maxWait).Milliseconds()
+	if o.call.Result > 0 {
+		limit += 1 + lateness.Milliseconds()
+	}
+	return uintptr(limit)
 }
+
+// lateness is how much later than in the recording an event may come.
+const lateness = 10 * time.Millisecond
 
 const (
 	fionbio  = 0x5421
@@ -393,6 +425,8 @@ func (p *plan) descriptor(proc *process, fd int32, c *trace.Call) *open {
 		o.class = trace.Device
 	case trace.Directory:
 		o.path = "/"
+	case trace.InetStream, trace.Inet6Stream:
+		p.network.inherited(o)
 	}
 	proc.fds[fd] = o
 	proc.inherited[fd] = o

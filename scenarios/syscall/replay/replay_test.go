@@ -130,3 +130,27 @@ func TestNoEscape(t *testing.T) {
 		t.Errorf("the file outside: %q, %v", text, err)
 	}
 }
+
+// TestMemory has a heap grow and shrink, and a mapping that moves and is then used where it went.
+func TestMemory(t *testing.T) {
+	const heap, place, moved, none = 0x5000_0000, 0x7000_0000, 0x7100_0000, 1<<64 - 1
+	f := replayOf(t, t.Context(), 0,
+		trace.Call{Name: "brk", Result: heap},
+		trace.Call{Name: "brk", Args: [6]uint64{heap + 0x21000}, Result: heap + 0x21000},
+		trace.Call{Name: "brk", Args: [6]uint64{heap + 0x1000}, Result: heap + 0x1000},
+		trace.Call{Name: "mmap", Args: [6]uint64{0, 0x10000, unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS, none}, Result: place},
+		trace.Call{Name: "mremap", Args: [6]uint64{place, 0x10000, 0x40000, unix.MREMAP_MAYMOVE}, Result: moved},
+		trace.Call{Name: "mprotect", Args: [6]uint64{moved, 0x40000, unix.PROT_READ}},
+		trace.Call{Name: "munmap", Args: [6]uint64{moved, 0x40000}},
+	)
+	f.check(t, map[string]int64{"brk": 3, "mmap": 1, "mremap": 1, "mprotect": 1, "munmap": 1})
+}
+
+// TestFolders looks for a file in what is only known to be there.
+func TestFolders(t *testing.T) {
+	f := replayOf(t, t.Context(), 0,
+		trace.Call{Name: "faccessat", Args: [6]uint64{here64}, Path: "refs/tags"},
+		trace.Call{Name: "faccessat", Args: [6]uint64{here64}, Path: "refs/tags/a/b", Result: -int64(unix.ENOENT)},
+	)
+	f.check(t, map[string]int64{"faccessat": 2})
+}

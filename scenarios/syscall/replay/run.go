@@ -71,10 +71,48 @@ func (r *runner) one(o *op, m *mark) {
 		m.fate = withheld
 		return
 	}
-	if (o.wait == forInput || o.wait == forRoom) && !r.await(o, int(a[0])) {
-		m.fate = withheld
-		return
+	begin := time.Since(r.epoch)
+	waited := time.Duration(0)
+	if (o.wait == forInput || o.wait == forRoom) && !o.tries {
+		if !r.await(o, int(a[0])) {
+			m.fate = withheld
+			return
+		}
+		if o.whole {
+			r.gather(int(a[0]), o.call.Result)
+		}
+		waited = time.Since(r.epoch) - begin
 	}
+	r.speaks(o) // the peer may answer before the call has ended
+	r.call(m, number, &a)
+	r.speaks(o)
+	if o.tries && m.result == -int64(unix.EAGAIN) {
+		if !r.await(o, int(a[0])) {
+			m.fate = withheld
+			return
+		}
+		waited = time.Since(r.epoch) - begin
+		r.call(m, number, &a)
+		r.speaks(o)
+	}
+	if o.blocks && waited > shortWait {
+		m.took += waited
+	}
+	r.after(o, &a, m)
+}
+
+// speaks tells the peer when it was spoken to.
+func (r *runner) speaks(o *op) {
+	if o.talk != nil {
+		r.peers.sent[o.talk.index].Store(int64(time.Since(r.epoch)))
+	}
+}
+
+// shortWait is less than a wait takes that really waits.
+const shortWait = 4 * time.Microsecond
+
+// call makes a call and notes how long it took.
+func (r *runner) call(m *mark, number uintptr, a *[6]uintptr) {
 	begin := time.Since(r.epoch)
 	result, _, errno := unix.RawSyscall6(number, a[0], a[1], a[2], a[3], a[4], a[5])
 	m.took = time.Since(r.epoch) - begin
@@ -83,7 +121,6 @@ func (r *runner) one(o *op, m *mark) {
 		m.result = -int64(errno)
 	}
 	m.fate = replayed
-	r.after(o, &a, m)
 }
 
 // await waits until a descriptor is ready, so that the call won't wait for one that never is. It says no after a limit.
@@ -101,6 +138,18 @@ func (r *runner) await(o *op, fd int) bool {
 		}
 		if r.stop.Load() || time.Since(r.epoch)-begin > limit {
 			return false
+		}
+	}
+}
+
+// gather waits until so many bytes have come, but not longer than they may be late: more than a window of TCP doesn't come before
+// some of it is read.
+func (r *runner) gather(fd int, bytes int64) {
+	var there int32
+	for begin := time.Since(r.epoch); time.Since(r.epoch)-begin < lateness && !r.stop.Load(); pause(lateness / 200) {
+		unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&there))) //nolint:errcheck // of no socket, as the call will tell
+		if int64(there) >= bytes {
+			return
 		}
 	}
 }
@@ -171,7 +220,9 @@ func (r *runner) details(o *op, a *[6]uintptr, number *uintptr) bool {
 		r.put32(0, uint32(r.table.get(c.Args[0]&0xffffffff)))
 		r.put32(4, uint32(c.Args[0]>>32)&0xffff)
 	case "connect", "bind":
-		a[2] = r.localAddress(c.Path)
+		a[2] = r.socketAddress(o, int(a[0]))
+	case "sendmsg", "recvmsg":
+		r.message(o)
 	case "dup2", "dup3":
 		return r.duplicateTo(o, a, number)
 	case "setsockopt":
@@ -186,6 +237,36 @@ func (r *runner) details(o *op, a *[6]uintptr, number *uintptr) bool {
 		*(*unix.Timespec)(unsafe.Add(r.scratch, uintptr(padTime))) = t
 	}
 	return true
+}
+
+// socketAddress writes a socket's address and returns its length. A connect that waited has a socket that waits, for a bounded time.
+func (r *runner) socketAddress(o *op, fd int) uintptr {
+	if o.address == nil {
+		return r.localAddress(o.call.Path)
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Add(r.scratch, uintptr(padPiece))), len(o.address)), o.address)
+	if o.call.Name == "connect" && o.call.Result == 0 {
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience) //nolint:errcheck // of no socket, as the connect will tell
+		block(fd, true)
+	}
+	return uintptr(len(o.address))
+}
+
+// block says whether calls on a descriptor wait.
+func block(fd int, wait bool) {
+	unix.SetNonblock(fd, !wait) //nolint:errcheck // of no descriptor, as the next call on it will tell
+}
+
+// message writes a struct msghdr with one vector of the call's size.
+func (r *runner) message(o *op) {
+	size := uint64(o.call.Size)
+	if o.call.Name == "recvmsg" && o.call.Result > 0 {
+		size = uint64(o.call.Result)
+	}
+	r.put(padVector, uint64(r.data))
+	r.put(padVector+8, min(size, uint64(r.dataSize)))
+	header := (*unix.Msghdr)(unsafe.Add(r.scratch, uintptr(padPiece)))
+	*header = unix.Msghdr{Iov: (*unix.Iovec)(unsafe.Add(r.scratch, uintptr(padVector))), Iovlen: 1}
 }
 
 // localAddress writes a UNIX socket's address, which is a path in the sandbox, and returns its length. The abstract ones, which aren't
@@ -226,9 +307,17 @@ func (r *runner) duplicateTo(o *op, a *[6]uintptr, number *uintptr) bool {
 // reserved are descriptors of the replay's own.
 const reserved = 800
 
+// recorded is the address of the memory that a call is about, in the recording.
+func (o *op) recorded() uintptr {
+	if o.call.Name == "brk" {
+		return uintptr(o.call.Result) // the new end, above which it gives back
+	}
+	return uintptr(o.call.Args[0])
+}
+
 // address finds where a recorded address is; memory that the recording didn't map is mapped now.
 func (r *runner) address(o *op, a *[6]uintptr) bool {
-	recorded, length := uintptr(o.call.Args[0]), pages(a[1])
+	recorded, length := o.recorded(), pages(a[1])
 	m := &r.memory
 	if length == 0 || length > maxMapping {
 		return o.call.Name != "mmap"
@@ -253,11 +342,23 @@ func (r *runner) address(o *op, a *[6]uintptr) bool {
 		m.add(region{recorded, length, live})
 	}
 	a[0] = live
+	if o.spec.result == movedMemory {
+		if m.total+pages(a[2]) > 4*maxMapping {
+			return false
+		}
+		touch(live, length)
+	}
 	return true
 }
 
 // after does what follows from a call: numbers and addresses that the next ones are about.
 func (r *runner) after(o *op, a *[6]uintptr, m *mark) {
+	if o.listener != nil && m.result >= 0 {
+		r.peers.wanted[o.listener.index].Add(1)
+	}
+	if o.address != nil && o.call.Name == "connect" && o.call.Result == 0 {
+		block(int(a[0]), false)
+	}
 	switch o.spec.result {
 	case newFD:
 		if m.result >= 0 {
@@ -273,9 +374,16 @@ func (r *runner) after(o *op, a *[6]uintptr, m *mark) {
 		if m.result > 0 || m.result < -4095 {
 			r.placed(o, a, uintptr(m.result))
 		}
-	}
-	if o.call.Name == "munmap" && m.result == 0 {
-		r.memory.remove(uintptr(o.call.Args[0]), pages(a[1]))
+	case endMemory:
+		if m.result == 0 {
+			r.memory.remove(o.recorded(), pages(a[1]))
+		}
+	case movedMemory:
+		if m.result > 0 || m.result < -4095 {
+			r.memory.remove(o.recorded(), pages(a[1]))
+			a[1], a[3] = a[2], 0
+			r.placed(o, a, uintptr(m.result))
+		}
 	}
 	if m.result >= 0 && o.wait != forTime {
 		return
@@ -302,6 +410,9 @@ func (r *runner) placed(o *op, a *[6]uintptr, live uintptr) {
 		}
 	}
 	r.memory.add(region{recorded, length, live})
+	if o.call.Name == "brk" {
+		touch(live, length)
+	}
 }
 
 func (r *runner) opened(o *op, live int) {

@@ -28,12 +28,14 @@ const (
 type result byte
 
 const (
-	plain     result = iota
-	newFD            // it's a descriptor
-	endFD            // its first argument is one no more
-	newPair          // two descriptors in scratch memory
-	newMemory        // it's an address
-	newFolder        // it changes the working folder
+	plain       result = iota
+	newFD              // it's a descriptor
+	endFD              // its first argument is one no more
+	newPair            // two descriptors in scratch memory
+	newMemory          // it's an address
+	endMemory          // its first argument is one no more
+	movedMemory        // its first argument is one no more, and the result is
+	newFolder          // it changes the working folder
 )
 
 // A spec is how a call is replayed.
@@ -132,7 +134,8 @@ var specs = map[string]spec{
 	"gettimeofday":      line(unix.SYS_GETTIMEOFDAY, "o n", plain),
 	"getrandom":         line(unix.SYS_GETRANDOM, "b", plain),
 	"mmap":              line(unix.SYS_MMAP, "a - - - f", newMemory),
-	"munmap":            line(unix.SYS_MUNMAP, "a", plain),
+	"munmap":            line(unix.SYS_MUNMAP, "a", endMemory),
+	"mremap":            line(unix.SYS_MREMAP, "a", movedMemory),
 	"mprotect":          line(unix.SYS_MPROTECT, "a", plain),
 	"madvise":           line(unix.SYS_MADVISE, "a", plain),
 	"msync":             line(unix.SYS_MSYNC, "a", plain),
@@ -184,8 +187,7 @@ var substitutes = map[string]spec{
 	"setpgid":         line(unix.SYS_GETPGID, "", plain),
 	"setsid":          line(unix.SYS_GETSID, "", plain),
 	"mlock":           line(unix.SYS_GETTID, "", plain),
-	"brk":             line(unix.SYS_BRK, "n", plain),      // which asks; one that grows is an mmap
-	"mremap":          line(unix.SYS_MPROTECT, "a", plain), // of what is there, since it may not move
+	"brk":             line(unix.SYS_BRK, "n", plain), // which asks; see plan.brk for the others
 	"futex":           line(unix.SYS_FUTEX, "o - - o", plain),
 	"nanosleep":       line(unix.SYS_FUTEX, "o - - o", plain),
 	"clock_nanosleep": line(unix.SYS_FUTEX, "o - - o", plain),

@@ -137,6 +137,11 @@ func (r *runner) enter() error {
 	if r.table.private {
 		flags |= unix.CLONE_FILES
 	}
+	if r.peers != nil {
+		if err := unix.Setns(r.peers.space, unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter the network namespace: %w", err)
+		}
+	}
 	if err := unix.Unshare(flags); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}

@@ -73,6 +73,7 @@ const (
 	lostNoBegin    = "resumed without a beginning"
 	lostArgument   = "argument not understood" // the call is used all the same
 	maxLine        = 1 << 20
+	maxOpen        = 1 << 14 // calls that are not finished
 )
 
 // A straceParser reads strace's text line by line. A line is, with parts that may be absent in [ ]:
@@ -191,6 +192,9 @@ func (p *straceParser) line(text string) bool {
 	case strings.HasPrefix(text, "<... "):
 		return p.resume(thread, text)
 	case strings.HasSuffix(text, "<unfinished ...>"):
+		if len(p.open) == maxOpen && p.open[thread].text == "" {
+			return false
+		}
 		p.open[thread] = partial{at, strings.TrimRight(strings.TrimSuffix(text, "<unfinished ...>"), " ")}
 		return true
 	}

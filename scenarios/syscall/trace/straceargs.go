@@ -357,6 +357,9 @@ func parseValue(text string) (uint64, bool) {
 // errno reads "ENOENT (No such file or directory)", as the kernel returns it; 0 if it isn't one.
 func errno(text string) int64 {
 	name, _, _ := strings.Cut(text, " ")
+	if name == "" { // as numbers are that stand for no error
+		return 0
+	}
 	if n, ok := restarts[name]; ok {
 		return -n
 	}
