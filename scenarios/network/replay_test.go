@@ -142,13 +142,16 @@ func checkFrames(t *testing.T, fd, want int) {
 	}
 }
 
-// TestReplayLive wants the same of frames that an XDP program sends, over the end of the recording, and then to count what it sends.
+// TestReplayLive wants the same of frames that an XDP program sends, interrupted and over the end of the recording, and then to count what it sends.
 func TestReplayLive(t *testing.T) {
 	r := newReplay(t, map[string]string{"pace": "top", "send": "xdp"})
 	fd := capture(t, r)
-	const some = 2*testFrames + 7
+	const some = 5*testFrames + 7
 	for range 2 { // each from the first frame
-		err := r.lab.Sender.Do(func() error { return errors.Join(r.live.begin(), r.live.allow(some), r.live.run(some+5)) })
+		err := r.lab.Sender.Do(func() error {
+			defer interrupt(t, unix.Gettid())()
+			return errors.Join(r.live.begin(), r.live.allow(some), r.live.run(some+5))
+		})
 		if sent, _, err2 := r.live.sent(); err != nil || err2 != nil || sent != some {
 			t.Fatalf("%d sent, %v, %v", sent, err, err2)
 		}
@@ -173,6 +176,21 @@ func TestReplayLive(t *testing.T) {
 			t.Errorf("%s: %d packets, %v", d, o.Operations, v)
 		}
 	}
+}
+
+// interrupt sends a thread a signal now and then, which breaks off what it does in the kernel, until stop.
+func interrupt(t *testing.T, tid int) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 3 { // not for ever, or nothing would end
+			time.Sleep(7 * time.Millisecond)
+			if err := unix.Tgkill(os.Getpid(), tid, unix.SIGURG); err != nil { // which Go takes for its own
+				t.Error(err)
+			}
+		}
+	}()
+	return func() { <-done }
 }
 
 // TestReplaySpeed counts the passes that fit into a time.
