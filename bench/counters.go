@@ -47,7 +47,6 @@ func networkCounters(fs procfs.FS) counters {
 	if softnet, err := fs.NetSoftnetStat(); err == nil {
 		for _, s := range softnet {
 			c["softnet_dropped_count"] += float64(s.Dropped)
-			c["softnet_squeezed_count"] += float64(s.TimeSqueezed)
 		}
 	}
 	self, err := fs.Self()
@@ -56,9 +55,6 @@ func networkCounters(fs procfs.FS) counters {
 	}
 	if snmp, err := self.Snmp(); err == nil && snmp.Tcp.RetransSegs != nil {
 		c["tcp_retransmits_count"] = *snmp.Tcp.RetransSegs
-	}
-	if netstat, err := self.Netstat(); err == nil && netstat.TcpExt.ListenOverflows != nil && netstat.TcpExt.ListenDrops != nil {
-		c["tcp_listen_overflows_count"], c["tcp_listen_drops_count"] = *netstat.TcpExt.ListenOverflows, *netstat.TcpExt.ListenDrops
 	}
 	return c
 }
