@@ -33,18 +33,6 @@ type Setting struct {
 	Keep  bool // the value is the present one: there is nothing to set
 }
 
-// knobValues are the values of the arm's knobs by their names; nil: it has none.
-func (a *Arm) knobValues() map[string]string {
-	var values map[string]string
-	for _, s := range a.Knobs {
-		if values == nil {
-			values = map[string]string{}
-		}
-		values[s.Knob.String()] = s.Value
-	}
-	return values
-}
-
 var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
 
 // ParseArm reads NAME=SPEC. SPEC is one of

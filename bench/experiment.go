@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -76,7 +75,6 @@ const (
 	EndBudget      End = "the budget is spent"
 	EndBlocks      End = "as many blocks as allowed"
 	EndInterrupted End = "interrupted"
-	EndEarlier     End = "it had ended before it was resumed"
 )
 
 // Outcome is what came of an experiment.
@@ -112,11 +110,10 @@ func (x *Experiment) defaults() {
 // of them count: a block that is not whole is run again.
 func (x *Experiment) Resume(environment result.Environment, records []result.Record) (whole int, err error) {
 	x.environment = environment
-	arms := x.all()
+	arms := x.names()
 	whole = len(records) / len(arms) * len(arms)
 	for i, r := range records[:whole] {
-		same := func(a Arm) bool { return a.Name == r.Arm && maps.Equal(a.knobValues(), r.Knobs) }
-		if r.Scenario != x.Subject.Name || r.Seed != x.Seed || r.Block != x.FirstBlock+i/len(arms) || !slices.ContainsFunc(arms, same) {
+		if r.Scenario != x.Subject.Name || r.Seed != x.Seed || r.Block != x.FirstBlock+i/len(arms) || !slices.Contains(arms, r.Arm) {
 			return 0, fmt.Errorf("record %d is of another experiment (scenario %s, arm %s, block %d, seed %d)", i+1, r.Scenario, r.Arm, r.Block, r.Seed)
 		}
 	}
@@ -129,6 +126,14 @@ func (x *Experiment) all() []Arm {
 		return x.Arms
 	}
 	return append([]Arm{{Name: Baseline, Spec: "nothing"}, {Name: SameAgain, Spec: "nothing"}}, x.Arms...)
+}
+
+func (x *Experiment) names() []string {
+	var names []string
+	for _, a := range x.all() {
+		names = append(names, a.Name)
+	}
+	return names
 }
 
 // Run runs blocks until the interval of each arm is narrow enough, the budget is spent or ctx is done. All three are good ends.

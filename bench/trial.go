@@ -33,7 +33,13 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 	r := result.Record{
 		Version: result.Version, Scenario: x.Subject.Name, Kind: x.Subject.Kind.Name, Params: x.params(a),
 		Arm: a.Name, Block: block, Order: order, Seed: x.Seed, Start: time.Now(), Environment: x.environment.ID,
-		Knobs: a.knobValues(), Metrics: map[string]result.Metric{},
+		Metrics: map[string]result.Metric{},
+	}
+	for _, s := range a.Knobs {
+		if r.Knobs == nil {
+			r.Knobs = map[string]string{}
+		}
+		r.Knobs[s.Knob.String()] = s.Value
 	}
 	if err := x.measure(ctx, a, &r); err != nil {
 		r.Failed = oneLine(err.Error())

@@ -28,15 +28,12 @@ type Tuning struct {
 	design *design.Design
 	knobs  []*knobs.Knob
 	result result.Tuning
-	// confirmed are the records of a confirmation that had begun before it was resumed.
-	confirmed []result.Record
 }
 
 // Parts of the budget and bounds of a tuning.
 const (
 	exploring     = 0.6 // of the budget, for the settings of the design; what is left of it goes to the confirmation
 	minTuneBlocks = 10  // fewer could hardly find an effect among many at 1%
-	confirmArms   = 3   // the baseline, the baseline again, and what is recommended
 )
 
 // NewTuning reads the present values of knobs and chooses the settings to try. The present value is always one of them. It changes nothing.
@@ -96,7 +93,7 @@ func (t *Tuning) TrialTime() time.Duration {
 
 // LeastTime is about how long it takes when few blocks are enough, for the settings of the design and for the confirmation.
 func (t *Tuning) LeastTime() time.Duration {
-	const confirmBlocks = 6
+	const confirmArms, confirmBlocks = 3, 6
 	return t.TrialTime() * time.Duration(len(t.design.Settings)*t.Experiment.MinBlocks+confirmArms*confirmBlocks)
 }
 
@@ -104,8 +101,9 @@ func (t *Tuning) LeastTime() time.Duration {
 func (t *Tuning) Run(ctx context.Context) (*result.Tuning, *Outcome, error) {
 	x := t.Experiment
 	x.Budget = time.Duration(exploring * float64(t.Experiment.Budget))
+	t.phase("trying %d settings", len(t.design.Settings))
 	begin := time.Now()
-	o, err := t.try(ctx, &x)
+	o, err := x.Collect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,33 +115,6 @@ func (t *Tuning) Run(ctx context.Context) (*result.Tuning, *Outcome, error) {
 		err = t.confirm(ctx, best, o, t.Experiment.Budget-time.Since(begin))
 	}
 	return &t.result, o, err
-}
-
-// try runs the settings of the design, unless that was done before.
-func (t *Tuning) try(ctx context.Context, x *Experiment) (*Outcome, error) {
-	if len(t.confirmed) > 0 {
-		return &Outcome{Environment: x.environment, Records: x.records, Blocks: x.blocks, End: EndEarlier}, nil
-	}
-	t.phase("trying %d settings", len(t.design.Settings))
-	return x.Collect(ctx)
-}
-
-// Resume takes up a tuning with its records, as [Experiment.Resume] does. Where the confirmation had begun, the settings aren't tried any more.
-func (t *Tuning) Resume(environment result.Environment, records []result.Record) (whole int, err error) {
-	tried := records
-	if i := slices.IndexFunc(records, func(r result.Record) bool { return r.Arm == SameAgain || r.Arm == Recommended }); i >= 0 {
-		begin := slices.IndexFunc(records, func(r result.Record) bool { return r.Block == records[i].Block })
-		tried, t.confirmed = records[:begin], records[begin:]
-	}
-	whole, err = t.Experiment.Resume(environment, tried)
-	if err == nil && len(t.confirmed) > 0 {
-		if whole != len(tried) {
-			return 0, fmt.Errorf("the %d records before the confirmation are no whole blocks", len(tried))
-		}
-		t.confirmed = t.confirmed[:len(t.confirmed)/confirmArms*confirmArms]
-		whole += len(t.confirmed)
-	}
-	return whole, err
 }
 
 func (t *Tuning) phase(format string, args ...any) {
@@ -183,13 +154,10 @@ func (t *Tuning) judge(o *Outcome) ([]int, error) {
 // confirm compares the present setting with the recommended one in blocks that had no part in choosing it.
 func (t *Tuning) confirm(ctx context.Context, best []int, o *Outcome, budget time.Duration) error {
 	x := t.Experiment
+	x.environment = o.Environment
 	x.OnlyArms, x.Width, x.MinBlocks = false, nil, 0
 	x.Arms = []Arm{t.arm(Recommended, best)}
 	x.Budget, x.FirstBlock = budget, o.Blocks
-	x.records, x.blocks = nil, 0
-	if _, err := x.Resume(o.Environment, t.confirmed); err != nil {
-		return err
-	}
 	x.defaults()
 	t.phase("confirming the setting that came out best")
 	confirmation, err := x.Collect(ctx)

@@ -194,29 +194,24 @@ func createLog(path string) (*result.Log, error) {
 
 // goOn opens the file of a run that broke off, and takes up its records.
 func (f *runFlags) goOn(x *bench.Experiment) (*result.Log, error) {
-	f.output = f.resume
-	return resumeLog(f.resume, &x.Seed, x.Resume)
-}
-
-// resumeLog opens the file of an experiment that broke off, with its seed, and has its records taken up; resume says how many of them count.
-func resumeLog(path string, seed *uint64, resume func(result.Environment, []result.Record) (whole int, err error)) (*result.Log, error) {
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(f.resume); err != nil {
 		return nil, err
 	}
-	log, contents, err := result.OpenLog(path, true)
+	f.output = f.resume
+	log, contents, err := result.OpenLog(f.resume, true)
 	if err != nil {
 		return nil, err
 	}
 	if len(contents.Records) == 0 || len(contents.Environments) == 0 {
-		return nil, errors.Join(fmt.Errorf("%s has no records to go on with", path), log.Close())
+		return nil, errors.Join(fmt.Errorf("%s has no records to go on with", f.resume), log.Close())
 	}
-	*seed = contents.Records[0].Seed
-	whole, err := resume(contents.Environments[0], contents.Records)
+	x.Seed = contents.Records[0].Seed
+	whole, err := x.Resume(contents.Environments[0], contents.Records)
 	if err == nil {
 		err = log.Keep(whole)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), log.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", f.resume, err), log.Close())
 	}
 	return log, nil
 }

@@ -28,7 +28,6 @@ type tuneFlags struct {
 	budget    time.Duration
 	maxBlocks int
 	output    string
-	resume    string
 	dryRun    bool
 	restore   bool
 	markdown  bool
@@ -81,7 +80,6 @@ func (f *tuneFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&f.budget, "budget", 20*time.Minute, "the most time that it may take")
 	fl.IntVar(&f.maxBlocks, "max-blocks", 0, "the most blocks, and of the confirmation (default 1000)")
 	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-tune-SCENARIO-TIME.jsonl)")
-	fl.StringVar(&f.resume, "resume", "", "go on with the records in this file, with the same work and knobs")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be tried and how long it would take, and change nothing")
 	fl.BoolVar(&f.restore, "restore", false, "put back what a killed run left, and end")
 	fl.BoolVar(&f.markdown, "markdown", false, "write tables as Markdown")
@@ -116,17 +114,13 @@ func (f *tuneFlags) run(ctx context.Context, name string, out, errOut io.Writer)
 		}
 		defer func() { err = errors.Join(err, closeJournal(&tuning.Experiment)) }()
 	}
-	log, err := f.openLog(tuning)
+	log, err := f.openLog(tuning.Experiment.Subject.Name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	tuning.Experiment.Begin = func(e result.Environment) error { return log.AppendEnvironment(&e) }
-	recorded := f.resume != ""
-	tuning.Experiment.Record = func(block []result.Record) error {
-		recorded = true
-		return log.Append(block...)
-	}
+	tuning.Experiment.Record = func(block []result.Record) error { return log.Append(block...) }
 	progress := newProgress(errOut, f.quiet)
 	phase := ""
 	tuning.Phase = func(text string) { phase = text; progress.line(text) }
@@ -135,10 +129,7 @@ func (f *tuneFlags) run(ctx context.Context, name string, out, errOut io.Writer)
 	t, o, err := tuning.Run(ctx)
 	progress.clear()
 	if err != nil {
-		if !recorded {
-			err = errors.Join(err, os.Remove(f.output)) // a file that says nothing
-		}
-		return err
+		return errors.Join(err, os.Remove(f.output)) // a file that says nothing
 	}
 	return f.report(t, o, tuning.Experiment.Seed, out, errOut)
 }
@@ -173,14 +164,10 @@ func (f *tuneFlags) tuning(name string) (t *bench.Tuning, journal bool, err erro
 	return t, journal, err
 }
 
-// openLog opens the file for the records: a new one, or that of the tuning which is to go on.
-func (f *tuneFlags) openLog(t *bench.Tuning) (*result.Log, error) {
-	if f.resume != "" {
-		f.output = f.resume
-		return resumeLog(f.resume, &t.Experiment.Seed, t.Resume)
-	}
+// openLog makes the file for the records.
+func (f *tuneFlags) openLog(name string) (*result.Log, error) {
 	if f.output == "" {
-		f.output = "assay-tune-" + t.Experiment.Subject.Name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
+		f.output = "assay-tune-" + name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
 	}
 	return createLog(f.output)
 }
