@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -116,14 +115,5 @@ func TestCostOfFitsALine(t *testing.T) {
 	}
 	if _, err := costOf(sampled{samples: 10}, sampled{samples: 10}); err == nil {
 		t.Error("a line through one point")
-	}
-}
-
-// TestStallTruth compares with what can be counted: a tenth of the arrivals wait, for 5 to 100 ms.
-func TestStallTruth(t *testing.T) {
-	for quantile, want := range map[float64]time.Duration{0.5: 0, 0.9: 0, 0.95: 50, 0.99: 90, 0.999: 100, 1: 100} {
-		if got := stallTruth(quantile); got != want*time.Millisecond {
-			t.Errorf("%g: %s, want %d ms", quantile, got, want)
-		}
 	}
 }

@@ -71,15 +71,6 @@ func (c *child) interrupt() (usage, error) {
 	return c.wait()
 }
 
-// terminate ends it by SIGTERM, and waits for it.
-func (c *child) terminate() error {
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	_, err := c.wait()
-	return err
-}
-
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return lines[len(lines)-1]

@@ -130,7 +130,7 @@ func TestLeaks(t *testing.T) {
 	check("load/http", "arrivals=closed")
 	check("load/http", "arrivals=poisson", "connections=3")
 	check("load/service", "cpu=10us", "lock=10us", "io=100", "stall_every=20ms", "stall_for=10ms", "rate=100")
-	check("load/service", "stall_every=1h", "stall_for=3599999ms", "arrivals=constant", "rate=100", "timeout=100ms", "connections=2") // all but 1 ms is stalled
+	check("load/service", "stall_every=1h", "stall_for=3599999ms", "arrivals=constant", "rate=100", "timeout=10ms", "connections=2") // all but 1 ms is stalled
 	check("load/cpu", "threads=3", "duty=0.5")
 	check("load/memory", "threads=2", "size=1M")
 	check("load/chase", "threads=2", "size=1M")

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +32,6 @@ func replayKind() scenarios.Kind {
 				Name: "url", Type: scenarios.Text, About: "of a service on this machine, such as http://127.0.0.1:8080, which is asked for the paths " +
 					"of the log, without bodies; none: one that is built in, ignores the path and answers as many bytes as the log says, at most 64M",
 			},
-			{
-				Name: "methods", Type: scenarios.Choice, Default: "safe", Choices: []string{"safe", "all"},
-				About: "of the log that are sent to url: safe are GET, HEAD and OPTIONS, which change nothing; HEAD is sent for the others. The built-in service gets all",
-			},
 			{Name: "speed", Type: scenarios.Float, Default: "1", Min: 0.001, Max: 1e6, About: "how many times faster than recorded"},
 			{Name: "from", Type: scenarios.Text, About: "time of the log before which all is left out, such as 2026-11-24T17:00:00Z; none: its begin"},
 			{Name: "until", Type: scenarios.Text, About: "time of the log from which on all is left out; none: its end"},
@@ -53,11 +48,7 @@ type replay struct {
 	options   accesslog.Options
 	recording *accesslog.Recording
 	times     []time.Duration
-	replaced  int // requests of the log for which HEAD is sent
 }
-
-// safeMethods change nothing at a service (RFC 9110, section 9.2.1).
-var safeMethods = []string{fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodOptions}
 
 func newReplay(v scenarios.Values) (scenarios.Workload, error) {
 	if v.Text("file") == "" {
@@ -96,15 +87,9 @@ func (r *replay) Prepare(ctx context.Context) error {
 	if r.recording, err = accesslog.Read(f, r.options); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	safe := r.values.Text("url") != "" && r.values.Text("methods") == "safe"
 	r.times = make([]time.Duration, len(r.recording.Requests))
 	for i := range r.times {
-		q := &r.recording.Requests[i]
-		r.times[i] = q.At
-		if safe && !slices.Contains(safeMethods, q.Method) {
-			q.Method = fasthttp.MethodHead
-			r.replaced++
-		}
+		r.times[i] = r.recording.Requests[i].At
 	}
 	return r.httpLoad.Prepare(ctx)
 }
@@ -147,13 +132,9 @@ func (r *replay) explain(o *scenarios.Outcome, length, d time.Duration) {
 	all := r.recording
 	o.Values["broken_count"] = float64(all.Broken)
 	o.Values["outside_count"] = float64(all.Outside)
-	o.Values["replaced_count"] = float64(r.replaced)
 	say := func(format string, args ...any) { o.Notes = append(o.Notes, fmt.Sprintf(format, args...)) }
 	if all.Broken > 0 {
 		say("%d of %d lines are no requests and were left out; the first is %v", all.Broken, all.Lines, all.First)
-	}
-	if r.replaced > 0 {
-		say("%d of the log's %d requests would change something at the service, and HEAD is sent for them; methods=all sends them", r.replaced, len(all.Requests))
 	}
 	if all.Spread {
 		say("the log's times are whole seconds: the requests of a second were spread evenly over it")
