@@ -10,7 +10,7 @@ import (
 )
 
 // benchmarks are in the order in which they run. They stand for the figures that assay has to reach.
-var benchmarks = []benchmark{cpuBenchmark, offCPUBenchmark, threadsBenchmark, processesBenchmark, memoryBenchmark, startupBenchmark, transportBenchmark}
+var benchmarks = []benchmark{cpuBenchmark, offCPUBenchmark, threadsBenchmark, processesBenchmark, memoryBenchmark, startupBenchmark, transportBenchmark, httpBenchmark}
 
 // A benchmark compares arms.
 type benchmark struct {
