@@ -14,9 +14,6 @@ import (
 	"github.com/assaylab/assay/scenarios/load/arrivals"
 )
 
-// allowance is what a request may take that waits for no stall, or when a stall is over: to be answered among sixty others.
-const allowance = 5 * ms
-
 // retried tries what a noisy neighbour can spoil once more, for twice as long.
 func retried(t *testing.T, d time.Duration, try func(time.Duration) error) {
 	t.Helper()
@@ -32,6 +29,7 @@ func retried(t *testing.T, d time.Duration, try func(time.Duration) error) {
 
 // TestStallTruth plants a stall of 300 ms in each second: how long each arrival has to wait is known, and so are the quantiles.
 // Of the sixty that come in a stall all but eight find no connection free, and wait for one: that has to count like waiting for the answer.
+// A busy machine can only add to that, so what is told may be more; TestStallTold sees to it that it is no more than was.
 func TestStallTruth(t *testing.T) {
 	stalls := costs{stallEvery: time.Second, stallFor: 300 * ms}
 	retried(t, 2*time.Second, func(d time.Duration) error {
@@ -53,8 +51,8 @@ func TestStallTruth(t *testing.T) {
 		}
 		for _, q := range []float64{50, 75, 90, 99, 100} {
 			got, want := time.Duration(o.Latency.ValueAtQuantile(q)), time.Duration(truth.ValueAtQuantile(q))
-			if math.Abs(float64(got-want)) > 0.02*float64(want)+float64(allowance) {
-				return fmt.Errorf("p%v is %v, want %v ± 2 %% and %v", q, got, want, allowance)
+			if float64(got) < 0.98*float64(want) {
+				return fmt.Errorf("p%v is %v, want at least %v less 2%%", q, got, want)
 			}
 		}
 		return nil
