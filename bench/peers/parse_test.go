@@ -142,7 +142,7 @@ func TestArguments(t *testing.T) {
 		{"-rounds 3 cpu offcpu", ""},
 		{"-rounds 0", "at least 1"},
 		{"-duration 1s", "at least 2s"},
-		{"gpu", `benchmark "gpu": want one of cpu offcpu threads processes memory startup transport`},
+		{"gpu", `benchmark "gpu": want one of cpu offcpu threads processes memory startup transport http`},
 	} {
 		_, err := parseArgs(strings.Fields(c.args), &strings.Builder{})
 		switch {
