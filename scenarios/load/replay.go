@@ -41,7 +41,7 @@ func replayKind() scenarios.Kind {
 			{Name: "from", Type: scenarios.Text, About: "time of the log before which all is left out, such as 2026-11-24T17:00:00Z; none: its begin"},
 			{Name: "until", Type: scenarios.Text, About: "time of the log from which on all is left out; none: its end"},
 			{Name: "connections", Type: scenarios.Int, Default: "16", Min: 1, Max: maxConnections, About: "how many operations there may be at a time"},
-			{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which an operation has failed, from when it really started"},
+			{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which, or a 64th of it later, an operation has failed, from when it really started"},
 		},
 		New: newReplay,
 	}
