@@ -11,7 +11,7 @@ import (
 
 // benchmarks are in the order in which they run. They stand for the figures that assay has to reach.
 var benchmarks = []benchmark{
-	cpuBenchmark, offCPUBenchmark, threadsBenchmark, processesBenchmark, memoryBenchmark, startupBenchmark, transportBenchmark, pcapBenchmark,
+	cpuBenchmark, offCPUBenchmark, threadsBenchmark, processesBenchmark, memoryBenchmark, startupBenchmark, transportBenchmark, httpBenchmark, pcapBenchmark,
 }
 
 // A benchmark compares arms.

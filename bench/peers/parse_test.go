@@ -5,6 +5,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
@@ -169,7 +170,7 @@ func TestArguments(t *testing.T) {
 		{"-rounds 3 cpu offcpu", ""},
 		{"-rounds 0", "at least 1"},
 		{"-duration 1s", "at least 2s"},
-		{"gpu", `benchmark "gpu": want one of cpu offcpu threads processes memory startup transport`},
+		{"gpu", `benchmark "gpu": want one of cpu offcpu threads processes memory startup transport http`},
 	} {
 		_, err := parseArgs(strings.Fields(c.args), &strings.Builder{})
 		switch {
@@ -177,6 +178,39 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%q: taken, want %q", c.args, c.complaint)
 		case err != nil && (c.complaint == "" || !strings.Contains(err.Error(), c.complaint)):
 			t.Errorf("%q: %v, want %q", c.args, err, c.complaint)
+		}
+	}
+}
+
+const wrkOutput = `Running 3s test @ http://127.0.0.1:18080/file
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   374.32us  125.29us   4.01ms   86.46%
+    Req/Sec    41.15k     2.44k   45.03k    70.00%
+  122935 requests in 3.01s, 148.55MB read
+Requests/sec:  40847.69
+Transfer/sec:     49.36MB
+`
+
+func TestParseWrk(t *testing.T) {
+	requests, elapsed, err := parseWrk(wrkOutput)
+	if err != nil || requests != 122935 || elapsed != 3010*time.Millisecond {
+		t.Errorf("%v requests in %v, %v; want 122935 in 3.01s", requests, elapsed, err)
+	}
+	for _, bad := range []string{"", "unable to connect to 127.0.0.1:1 Connection refused", wrkOutput + "  Non-2xx or 3xx responses: 3\n"} {
+		if _, _, err := parseWrk(bad); err == nil {
+			t.Errorf("%q taken", bad)
+		}
+	}
+}
+
+// TestWaitIn checks the truth that stalls are compared with.
+func TestWaitIn(t *testing.T) {
+	for at, want := range map[time.Duration]time.Duration{
+		0: 0, 899 * time.Millisecond: 0, 900 * time.Millisecond: stallFor, 1995 * time.Millisecond: 5 * time.Millisecond, 2 * time.Second: 0,
+	} {
+		if got := waitIn(at); got != want {
+			t.Errorf("who comes at %v waits %v, want %v", at, got, want)
 		}
 	}
 }

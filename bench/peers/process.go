@@ -31,9 +31,13 @@ type usage struct {
 	peakRSS int64 // bytes
 }
 
-// launch starts a program.
-func launch(name string, args ...string) (*child, error) {
+// launch starts a program that reads nothing.
+func launch(name string, args ...string) (*child, error) { return feed(nil, name, args...) }
+
+// feed starts a program that reads in.
+func feed(in io.Reader, name string, args ...string) (*child, error) {
 	c := &child{cmd: exec.Command(name, args...)}
+	c.cmd.Stdin = in
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.errOut
 	if err := c.cmd.Start(); err != nil {
 		return nil, err

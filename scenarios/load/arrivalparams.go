@@ -30,7 +30,7 @@ func generatorParams() []scenarios.Param {
 			About: "rates and how long they last; the last goes on until the end",
 		},
 		{Name: "connections", Type: scenarios.Int, Default: "16", Min: 1, Max: maxConnections, About: "how many operations there may be at a time"},
-		{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which an operation has failed, from when it really started"},
+		{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which, or a 64th of it later, an operation has failed, from when it really started"},
 		{Name: "seed", Type: scenarios.Int, Default: "1", About: "of what is random"},
 	}
 }

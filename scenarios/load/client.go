@@ -24,14 +24,21 @@ type refusal string
 
 func (e refusal) Error() string { return string(e) }
 
+func isRefusal(err error) bool {
+	var r refusal
+	return errors.As(err, &r)
+}
+
 // A client is one persistent connection to a server, and so an operator.
 type client struct {
 	addresses []string      // of the server, to try in turn
 	timeout   time.Duration // for one request and its answer
 	dialog    dialog
 	conn      net.Conn // nil: not connected
+	wire      *wire
 	reader    *bufio.Reader
 	received  int64       // bytes
+	deadline  time.Time   // that the connection has
 	quiet     func() bool // forgets about the context
 }
 
@@ -43,28 +50,38 @@ func (c *client) operate(ctx context.Context, n int) error {
 		}
 	}
 	last, err := c.exchange(ctx, n)
-	if refused := refusal(""); last || err != nil && !errors.As(err, &refused) {
+	if last || err != nil && !isRefusal(err) {
 		err = errors.Join(err, c.close())
 	}
 	return err
 }
 
 func (c *client) exchange(ctx context.Context, n int) (last bool, err error) {
-	if err := c.conn.SetDeadline(time.Now().Add(c.timeout)); err != nil {
+	if err := c.hurry(); err != nil {
 		return false, err
 	}
 	if ctx.Err() != nil { // it may have set its own deadline just before
 		return false, ctx.Err()
 	}
-	if _, err := c.conn.Write(c.dialog.request(n)); err != nil {
+	if err := c.wire.ask(c.dialog.request(n)); err != nil {
 		return false, err
 	}
 	return c.dialog.answer(c.reader)
 }
 
+// hurry sees to it that the connection has a deadline, between the timeout and a 64th of it more away. To set one for each operation
+// takes longer than to make a request of it.
+func (c *client) hurry() error {
+	if time.Until(c.deadline) >= c.timeout {
+		return nil
+	}
+	c.deadline = time.Now().Add(c.timeout + c.timeout/64)
+	return c.conn.SetDeadline(c.deadline)
+}
+
 // Read reads from the connection, for the reader of answers, and counts.
 func (c *client) Read(p []byte) (int, error) {
-	n, err := c.conn.Read(p)
+	n, err := c.wire.Read(p)
 	c.received += int64(n)
 	return n, err
 }
@@ -78,7 +95,10 @@ func (c *client) connect(ctx context.Context) error {
 		if conn, err = dialer.DialContext(ctx, "tcp", address); err != nil {
 			continue
 		}
-		c.conn = conn
+		if c.wire, err = newWire(conn); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		c.conn, c.deadline = conn, time.Time{}
 		c.reader = bufio.NewReader(c)
 		c.quiet = context.AfterFunc(ctx, func() {
 			conn.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // on a closed connection nobody waits

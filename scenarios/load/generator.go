@@ -64,13 +64,11 @@ type closedLoop struct {
 }
 
 func (l *closedLoop) work(ctx context.Context, o operator) {
-	for ctx.Err() == nil {
-		begin := time.Since(l.start)
-		if begin >= l.length {
-			return
-		}
+	for begin := time.Since(l.start); begin < l.length && ctx.Err() == nil; {
 		err := o.operate(ctx, int(l.begun.Add(1)-1))
-		l.tally.add(ctx, operation{due: begin, free: begin, begin: begin, end: time.Since(l.start), err: err})
+		end := time.Since(l.start)
+		l.tally.add(ctx, operation{due: begin, free: begin, begin: begin, end: end, err: err})
+		begin = end
 	}
 }
 

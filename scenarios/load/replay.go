@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,11 +33,15 @@ func replayKind() scenarios.Kind {
 				Name: "url", Type: scenarios.Text, About: "of a service on this machine, such as http://127.0.0.1:8080, which is asked for the paths " +
 					"of the log, without bodies; none: one that is built in, ignores the path and answers as many bytes as the log says, at most 64M",
 			},
+			{
+				Name: "methods", Type: scenarios.Choice, Default: "safe", Choices: []string{"safe", "all"},
+				About: "of the log that url is asked with: safe ones, which only read (GET, HEAD, OPTIONS, TRACE; RFC 9110, 9.2.1), or all, also DELETE",
+			},
 			{Name: "speed", Type: scenarios.Float, Default: "1", Min: 0.001, Max: 1e6, About: "how many times faster than recorded"},
 			{Name: "from", Type: scenarios.Text, About: "time of the log before which all is left out, such as 2026-11-24T17:00:00Z; none: its begin"},
 			{Name: "until", Type: scenarios.Text, About: "time of the log from which on all is left out; none: its end"},
 			{Name: "connections", Type: scenarios.Int, Default: "16", Min: 1, Max: maxConnections, About: "how many operations there may be at a time"},
-			{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which an operation has failed, from when it really started"},
+			{Name: "timeout", Type: scenarios.Duration, Default: "5s", Min: 0.001, Max: 300, About: "after which, or a 64th of it later, an operation has failed, from when it really started"},
 		},
 		New: newReplay,
 	}
@@ -47,6 +52,7 @@ type replay struct {
 	*httpLoad
 	options   accesslog.Options
 	recording *accesslog.Recording
+	unsafe    int // requests that were left out, since they could change something
 	times     []time.Duration
 }
 
@@ -87,11 +93,30 @@ func (r *replay) Prepare(ctx context.Context) error {
 	if r.recording, err = accesslog.Read(f, r.options); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	if r.values.Text("url") != "" && r.values.Text("methods") == "safe" {
+		r.leaveOutUnsafe()
+	}
+	if len(r.recording.Requests) == 0 {
+		return fmt.Errorf("%s: all %d requests could change something at the url: want methods=all to send them", file, r.unsafe)
+	}
 	r.times = make([]time.Duration, len(r.recording.Requests))
 	for i := range r.times {
 		r.times[i] = r.recording.Requests[i].At
 	}
 	return r.httpLoad.Prepare(ctx)
+}
+
+// leaveOutUnsafe keeps what a service that isn't ours can be asked again without harm.
+func (r *replay) leaveOutUnsafe() {
+	all := len(r.recording.Requests)
+	r.recording.Requests = slices.DeleteFunc(r.recording.Requests, func(q accesslog.Request) bool {
+		switch q.Method {
+		case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodOptions, fasthttp.MethodTrace:
+			return false
+		}
+		return true
+	})
+	r.unsafe = all - len(r.recording.Requests)
 }
 
 // Run replays the log until the time is over or the log is.
@@ -132,7 +157,11 @@ func (r *replay) explain(o *scenarios.Outcome, length, d time.Duration) {
 	all := r.recording
 	o.Values["broken_count"] = float64(all.Broken)
 	o.Values["outside_count"] = float64(all.Outside)
+	o.Values["unsafe_count"] = float64(r.unsafe)
 	say := func(format string, args ...any) { o.Notes = append(o.Notes, fmt.Sprintf(format, args...)) }
+	if r.unsafe > 0 {
+		say("%d requests could change something at the url and were left out; methods=all sends them", r.unsafe)
+	}
 	if all.Broken > 0 {
 		say("%d of %d lines are no requests and were left out; the first is %v", all.Broken, all.Lines, all.First)
 	}

@@ -39,7 +39,7 @@ func TestReplay(t *testing.T) {
 	}))
 	defer server.Close()
 	begin := time.Now()
-	o := run(t, 10*time.Second, "load/replay", "file="+writeLog(t, "log.csv", recorded), "url="+server.URL, "speed=2", "connections=2")
+	o := run(t, 10*time.Second, "load/replay", "file="+writeLog(t, "log.csv", recorded), "url="+server.URL, "methods=all", "speed=2", "connections=2")
 	if got, want := strings.Join(seen, ", "), "GET /a?x=1, HEAD /b, GET /c, POST //d"; got != want {
 		t.Fatalf("%s, want %s", got, want)
 	}
@@ -54,6 +54,34 @@ func TestReplay(t *testing.T) {
 	notes := strings.Join(o.Notes, "\n")
 	if !strings.Contains(notes, "1 of 5 lines are no requests and were left out; the first is line 3") || !strings.Contains(notes, "the log ended after 800ms") {
 		t.Errorf("notes: %s", notes)
+	}
+}
+
+// TestReplaySafe wants a server that isn't ours to be asked for nothing that could change it, unless that is wanted.
+func TestReplaySafe(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, r.Method)
+	}))
+	defer server.Close()
+	log := "1,POST,/,1\n2,GET,/,1\n3,DELETE,/,1\n4,HEAD,/,1\n5,PUT,/,1\n6,PATCH,/,1\n7,OPTIONS,/,1\n"
+	o := run(t, 10*time.Second, "load/replay", "file="+writeLog(t, "log.csv", log), "url="+server.URL, "speed=100", "connections=1")
+	if got := strings.Join(seen, " "); got != "GET HEAD OPTIONS" || o.Operations != 3 || o.Values["unsafe_count"] != 4 {
+		t.Errorf("%s; %d operations, %v left out, want GET HEAD OPTIONS, 3 and 4", got, o.Operations, o.Values["unsafe_count"])
+	}
+	if notes := strings.Join(o.Notes, "\n"); !strings.Contains(notes, "4 requests could change something at the url and were left out; methods=all sends them") {
+		t.Errorf("notes: %s", notes)
+	}
+	k, v := values(t, "load/replay", "file="+writeLog(t, "log.csv", "1,DELETE,/,1\n"), "url="+server.URL)
+	w, err := k.New(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), "all 1 requests could change something at the url: want methods=all") {
+		t.Errorf("%v, want that nothing is left to send", err)
 	}
 }
 
