@@ -33,6 +33,18 @@ type Setting struct {
 	Keep  bool // the value is the present one: there is nothing to set
 }
 
+// knobs are the values of what it sets, or keeps, by KIND:NAME; nil if it has no knobs.
+func (a *Arm) knobs() map[string]string {
+	var all map[string]string
+	for _, s := range a.Knobs {
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[s.Knob.String()] = s.Value
+	}
+	return all
+}
+
 var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
 
 // ParseArm reads NAME=SPEC. SPEC is one of

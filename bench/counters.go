@@ -36,25 +36,22 @@ func readCounters() (counters, error) {
 	} {
 		c["machine_softirq_"+kind+"_count"] = float64(count)
 	}
-	maps.Copy(c, networkCounters(fs))
+	maps.Copy(c, softnetCounters(fs))
 	maps.Copy(c, pressure(fs))
 	return c, nil
 }
 
-// networkCounters are those of our own network namespace.
-func networkCounters(fs procfs.FS) counters {
+// softnetCounters are of packets on their way up, of all CPUs: those dropped because the backlog of a CPU was full, and how often a CPU had to leave
+// packets for later.
+func softnetCounters(fs procfs.FS) counters {
 	c := counters{}
-	if softnet, err := fs.NetSoftnetStat(); err == nil {
-		for _, s := range softnet {
-			c["softnet_dropped_count"] += float64(s.Dropped)
-		}
-	}
-	self, err := fs.Self()
+	softnet, err := fs.NetSoftnetStat()
 	if err != nil {
 		return c
 	}
-	if snmp, err := self.Snmp(); err == nil && snmp.Tcp.RetransSegs != nil {
-		c["tcp_retransmits_count"] = *snmp.Tcp.RetransSegs
+	for _, s := range softnet {
+		c["softnet_dropped_count"] += float64(s.Dropped)
+		c["softnet_squeezed_count"] += float64(s.TimeSqueezed)
 	}
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -75,6 +76,7 @@ const (
 	EndBudget      End = "the budget is spent"
 	EndBlocks      End = "as many blocks as allowed"
 	EndInterrupted End = "interrupted"
+	EndBefore      End = "it had ended before it was resumed"
 )
 
 // Outcome is what came of an experiment.
@@ -106,15 +108,20 @@ func (x *Experiment) defaults() {
 	}
 }
 
-// Resume takes up an experiment with the records of its first blocks. They have to be of the same subject, arms and seed. It returns how many
-// of them count: a block that is not whole is run again.
+// Resume takes up an experiment with the records of its first blocks. They have to be of the same subject, with the same parameters, arms and seed. It
+// returns how many of them count: a block that is not whole is run again.
 func (x *Experiment) Resume(environment result.Environment, records []result.Record) (whole int, err error) {
 	x.environment = environment
-	arms := x.names()
+	arms := x.all()
 	whole = len(records) / len(arms) * len(arms)
 	for i, r := range records[:whole] {
-		if r.Scenario != x.Subject.Name || r.Seed != x.Seed || r.Block != x.FirstBlock+i/len(arms) || !slices.Contains(arms, r.Arm) {
+		a := slices.IndexFunc(arms, func(a Arm) bool { return a.Name == r.Arm })
+		if r.Scenario != x.Subject.Name || r.Seed != x.Seed || r.Block != x.FirstBlock+i/len(arms) || a < 0 {
 			return 0, fmt.Errorf("record %d is of another experiment (scenario %s, arm %s, block %d, seed %d)", i+1, r.Scenario, r.Arm, r.Block, r.Seed)
+		}
+		if !maps.Equal(r.Params, x.params(arms[a])) || !maps.Equal(r.Knobs, arms[a].knobs()) {
+			return 0, fmt.Errorf("record %d: arm %s had other parameters or knobs; want the same, and the same present values: had %v %v, now %v %v",
+				i+1, r.Arm, r.Params, r.Knobs, x.params(arms[a]), arms[a].knobs())
 		}
 	}
 	x.records, x.blocks = slices.Clone(records[:whole]), whole/len(arms)
@@ -126,14 +133,6 @@ func (x *Experiment) all() []Arm {
 		return x.Arms
 	}
 	return append([]Arm{{Name: Baseline, Spec: "nothing"}, {Name: SameAgain, Spec: "nothing"}}, x.Arms...)
-}
-
-func (x *Experiment) names() []string {
-	var names []string
-	for _, a := range x.all() {
-		names = append(names, a.Name)
-	}
-	return names
 }
 
 // Run runs blocks until the interval of each arm is narrow enough, the budget is spent or ctx is done. All three are good ends.
@@ -164,7 +163,11 @@ func (x *Experiment) Collect(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outcome{Environment: x.environment, Records: x.records, BPF: BPFCosts(x.records), Blocks: x.blocks, End: end}, nil
+	return x.outcome(end), nil
+}
+
+func (x *Experiment) outcome(end End) *Outcome {
+	return &Outcome{Environment: x.environment, Records: x.records, BPF: BPFCosts(x.records), Blocks: x.blocks, End: end}
 }
 
 func (x *Experiment) blocksUntilEnd(ctx context.Context) (End, error) {

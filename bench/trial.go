@@ -33,13 +33,7 @@ func (x *Experiment) trial(ctx context.Context, a Arm, block, order int) result.
 	r := result.Record{
 		Version: result.Version, Scenario: x.Subject.Name, Kind: x.Subject.Kind.Name, Params: x.params(a),
 		Arm: a.Name, Block: block, Order: order, Seed: x.Seed, Start: time.Now(), Environment: x.environment.ID,
-		Metrics: map[string]result.Metric{},
-	}
-	for _, s := range a.Knobs {
-		if r.Knobs == nil {
-			r.Knobs = map[string]string{}
-		}
-		r.Knobs[s.Knob.String()] = s.Value
+		Metrics: map[string]result.Metric{}, Knobs: a.knobs(),
 	}
 	if err := x.measure(ctx, a, &r); err != nil {
 		r.Failed = oneLine(err.Error())
@@ -144,6 +138,7 @@ func (x *Experiment) warmAndRun(ctx context.Context, w *worker, beside running, 
 	}
 	r.Counters = after.since(before)
 	maps.Copy(r.Counters, o.Usage.counters())
+	maps.Copy(r.Counters, o.Network)
 	return x.fill(r, o)
 }
 

@@ -25,15 +25,17 @@ type Tuning struct {
 	// Phase is told what begins, before it does.
 	Phase func(string)
 
-	design *design.Design
-	knobs  []*knobs.Knob
-	result result.Tuning
+	design    *design.Design
+	knobs     []*knobs.Knob
+	result    result.Tuning
+	confirmed []result.Record // of a confirmation that was resumed
 }
 
 // Parts of the budget and bounds of a tuning.
 const (
 	exploring     = 0.6 // of the budget, for the settings of the design; what is left of it goes to the confirmation
 	minTuneBlocks = 10  // fewer could hardly find an effect among many at 1%
+	confirmArms   = 3   // in a block of the confirmation
 )
 
 // NewTuning reads the present values of knobs and chooses the settings to try. The present value is always one of them. It changes nothing.
@@ -93,17 +95,45 @@ func (t *Tuning) TrialTime() time.Duration {
 
 // LeastTime is about how long it takes when few blocks are enough, for the settings of the design and for the confirmation.
 func (t *Tuning) LeastTime() time.Duration {
-	const confirmArms, confirmBlocks = 3, 6
+	const confirmBlocks = 6
 	return t.TrialTime() * time.Duration(len(t.design.Settings)*t.Experiment.MinBlocks+confirmArms*confirmBlocks)
+}
+
+// Resume takes up a tuning with the records of its first blocks, and with those of its confirmation if it got so far. They have to be of the
+// same subject and knobs, whose present values have to be what they were; the seed is that of the records. It returns how many of them count.
+func (t *Tuning) Resume(environment result.Environment, records []result.Record) (whole int, err error) {
+	x := &t.Experiment
+	explored := len(records)
+	if i := slices.IndexFunc(records, func(r result.Record) bool { return r.Arm == SameAgain || r.Arm == Recommended }); i >= 0 {
+		explored = slices.IndexFunc(records, func(r result.Record) bool { return r.Block == records[i].Block })
+	}
+	if len(records) > 0 {
+		x.Seed = records[0].Seed
+	}
+	whole, err = x.Resume(environment, records[:explored])
+	if err != nil || whole < explored {
+		return whole, err
+	}
+	t.confirmed = records[explored:]
+	t.confirmed = t.confirmed[:len(t.confirmed)/confirmArms*confirmArms]
+	return whole + len(t.confirmed), nil
+}
+
+// explore tries the settings of the design, unless their confirmation has already begun.
+func (t *Tuning) explore(ctx context.Context) (*Outcome, error) {
+	x := t.Experiment
+	if len(t.confirmed) > 0 {
+		return x.outcome(EndBefore), nil
+	}
+	x.Budget = time.Duration(exploring * float64(t.Experiment.Budget))
+	t.phase("trying %d settings", len(t.design.Settings))
+	return x.Collect(ctx)
 }
 
 // Run tries the settings, judges, and confirms what it would recommend. An interrupt ends it at once, with what is known by then.
 func (t *Tuning) Run(ctx context.Context) (*result.Tuning, *Outcome, error) {
-	x := t.Experiment
-	x.Budget = time.Duration(exploring * float64(t.Experiment.Budget))
-	t.phase("trying %d settings", len(t.design.Settings))
 	begin := time.Now()
-	o, err := x.Collect(ctx)
+	o, err := t.explore(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,11 +184,13 @@ func (t *Tuning) judge(o *Outcome) ([]int, error) {
 // confirm compares the present setting with the recommended one in blocks that had no part in choosing it.
 func (t *Tuning) confirm(ctx context.Context, best []int, o *Outcome, budget time.Duration) error {
 	x := t.Experiment
-	x.environment = o.Environment
 	x.OnlyArms, x.Width, x.MinBlocks = false, nil, 0
 	x.Arms = []Arm{t.arm(Recommended, best)}
 	x.Budget, x.FirstBlock = budget, o.Blocks
 	x.defaults()
+	if _, err := x.Resume(o.Environment, t.confirmed); err != nil {
+		return fmt.Errorf("confirmation: %w", err)
+	}
 	t.phase("confirming the setting that came out best")
 	confirmation, err := x.Collect(ctx)
 	if err != nil {

@@ -93,6 +93,39 @@ func TestTuning(t *testing.T) {
 	}
 }
 
+// TestTuningResumes goes on in the middle of a block, and in the confirmation, and comes to the same as a tuning that was not broken off.
+func TestTuningResumes(t *testing.T) {
+	const knob = "env:" + fakeEnv + "=500"
+	want, o, err := fakeTuning(t, knob).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kept, whole := range map[int]int{7: 6, 20: 20, 24: 23, len(o.Records): len(o.Records)} {
+		tuning := fakeTuning(t, knob)
+		ran := 0
+		tuning.Experiment.Record = func(rs []result.Record) error { ran += len(rs); return nil }
+		n, err := tuning.Resume(o.Environment, o.Records[:kept])
+		if err != nil || n != whole {
+			t.Fatalf("of %d records %d count, %v; want %d", kept, n, err, whole)
+		}
+		got, resumed, err := tuning.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Blocks != want.Blocks || !got.Confirmed() || got.Confirmation.Blocks != want.Confirmation.Blocks || whole+ran != len(o.Records) {
+			t.Errorf("with %d records: %+v, %d trials more", kept, got, ran)
+		}
+		for i, r := range resumed.Records {
+			if first := o.Records[i]; r.Arm != first.Arm || r.Block != first.Block || r.Seed != first.Seed {
+				t.Errorf("with %d records: record %d is of %s in block %d, want %s in %d", kept, i, r.Arm, r.Block, first.Arm, first.Block)
+			}
+		}
+	}
+	if _, err := fakeTuning(t, "env:"+fakeEnv+"=400").Resume(o.Environment, o.Records); err == nil || !strings.Contains(err.Error(), "had other parameters or knobs") {
+		t.Errorf("another value: %v", err)
+	}
+}
+
 // TestTuningMachine sets a sysctl in the trials that want it, and puts it back after each, also when it is interrupted.
 func TestTuningMachine(t *testing.T) {
 	wantAsItWas := func(original string) {

@@ -45,6 +45,7 @@ type outcome struct {
 	Values     map[string]float64 `json:"values,omitempty"`
 	Notes      []string           `json:"notes,omitempty"`
 	Usage      usage              `json:"usage"`
+	Network    counters           `json:"network,omitempty"` // gained in the network namespaces of the work
 }
 
 // usage is what the kernel says that a process and the children that it waited for have used.
@@ -133,6 +134,7 @@ func runOnce(ctx context.Context, work scenarios.Workload, d time.Duration) (*ou
 	if work == nil {
 		return nil, errors.New("nothing was prepared")
 	}
+	network := workCounters(work)
 	before, err := used()
 	if err != nil {
 		return nil, err
@@ -145,11 +147,12 @@ func runOnce(ctx context.Context, work scenarios.Workload, d time.Duration) (*ou
 	if err != nil {
 		return nil, err
 	}
+	network = workCounters(work).since(network)
 	latency, err1 := result.EncodeLatency(o.Latency)
 	lateness, err2 := result.EncodeLatency(o.Lateness)
 	return &outcome{
 		ElapsedNS: o.Elapsed.Nanoseconds(), Operations: o.Operations, Errors: o.Errors, Latency: latency, Lateness: lateness,
-		Values: o.Values, Notes: o.Notes, Usage: after.since(before),
+		Values: o.Values, Notes: o.Notes, Usage: after.since(before), Network: network,
 	}, errors.Join(err1, err2)
 }
 

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -71,8 +70,8 @@ func (s *settings) experiment(ctx context.Context, i int) (*trial, error) {
 		t.Failed = err.Error()
 		return t, nil
 	}
-	t.Blocks, t.End = o.Blocks, string(o.End)
-	return t, t.take(o, arm, x.Subject.Primary)
+	t.take(o, arm, x.Subject.Primary)
+	return t, nil
 }
 
 // prepare makes an experiment that compares the baseline with itself.
@@ -97,11 +96,14 @@ func (s *settings) prepare(c *scenarios.Scenario, seed uint64) (*bench.Experimen
 // which is more than 3% of the shortest system call; so all arms do.
 const baseSpin = 10
 
+// plantBlocks is in how many blocks it is measured how long an operation takes.
+const plantBlocks = 10
+
 // plant adds an arm whose operations take longer by the slowdown, by what they take now.
 func (s *settings) plant(ctx context.Context, x *bench.Experiment, arm string, t *trial) error {
 	x.Subject.Values[spinParam] = fmt.Sprintf("%dns", baseSpin)
 	first := *x
-	first.MinBlocks, first.MaxBlocks = 3, 3
+	first.MinBlocks, first.MaxBlocks = plantBlocks, plantBlocks
 	o, err := first.Run(ctx)
 	if err != nil {
 		return fmt.Errorf("%s, to know how long an operation takes: %w", x.Subject.Name, err)
@@ -127,16 +129,19 @@ func operationNS(r *result.Record, primary string) float64 {
 	return m.Value
 }
 
-// watch runs an experiment, and notes whether an interval left out 1 at any look. With a slowdown that ends it.
+// watch runs an experiment, and notes the ratio of each block, and whether an interval left out 1 at any look. With a slowdown that ends it.
+// It looks at no more than that: the resampling of a whole comparison takes longer than many a block.
 func watch(ctx context.Context, x *bench.Experiment, arm string, t *trial) (*bench.Outcome, error) {
 	ctx, found := context.WithCancel(ctx)
 	defer found()
-	var records []result.Record
+	ratios := stats.NewSequence(stats.Confidence)
 	x.Record = func(block []result.Record) error {
-		records = append(records, block...)
-		c, err := compared(records, arm, x.Subject.Primary, x.Seed)
-		if err != nil || !c.Differs() {
-			return nil // a block in which all failed is told at the end
+		if !t.note(block, arm, x.Subject.Primary) {
+			return nil
+		}
+		ratios.Add(t.Logs[len(t.Logs)-1])
+		if low, high := ratios.Interval(); low <= 0 && high >= 0 {
+			return nil
 		}
 		t.Found = true
 		if t.Slowdown > 0 {
@@ -147,42 +152,30 @@ func watch(ctx context.Context, x *bench.Experiment, arm string, t *trial) (*ben
 	return x.Run(ctx)
 }
 
-var errNothing = errors.New("nothing to compare")
-
-// compared is what records say of an arm in the primary metric.
-func compared(records []result.Record, arm, primary string, seed uint64) (*result.Comparison, error) {
-	all, err := bench.Compare(records, primary, seed)
-	if err != nil {
-		return nil, err
-	}
-	for i, c := range all {
-		if c.Arm == arm && c.Metric == primary {
-			return &all[i], nil
+// note adds the ratio of a block, unless one of its trials failed.
+func (t *trial) note(block []result.Record, arm, primary string) bool {
+	byArm := map[string]result.Record{}
+	for _, r := range block {
+		if r.Failed == "" {
+			byArm[r.Arm] = r
 		}
 	}
-	return nil, errNothing
+	a, okA := byArm[arm]
+	b, okB := byArm[bench.Baseline]
+	if okA && okB {
+		t.Logs = append(t.Logs, math.Log(a.Metrics[primary].Value)-math.Log(b.Metrics[primary].Value))
+		t.Places = append(t.Places, a.Order-b.Order)
+	}
+	return okA && okB
 }
 
-// take notes what an experiment told.
-func (t *trial) take(o *bench.Outcome, arm, primary string) error {
-	c, err := compared(o.Records, arm, primary, 1)
-	if err != nil {
-		t.Failed = err.Error()
-		return nil
-	}
-	t.More, t.Ratio, t.Low, t.High, t.FixedLow, t.FixedHigh = c.More, c.Ratio, c.Low, c.High, c.FixedLow, c.FixedHigh
-	baseline := map[int]*result.Record{}
-	for i, r := range o.Records {
-		if r.Arm == bench.Baseline && r.Failed == "" {
-			baseline[r.Block] = &o.Records[i]
+// take notes what an experiment told of an arm.
+func (t *trial) take(o *bench.Outcome, arm, primary string) {
+	t.Blocks, t.End, t.Failed = o.Blocks, string(o.End), "nothing to compare"
+	for _, c := range o.Comparisons {
+		if c.Arm == arm && c.Metric == primary {
+			t.Failed = ""
+			t.More, t.Ratio, t.Low, t.High, t.FixedLow, t.FixedHigh = c.More, c.Ratio, c.Low, c.High, c.FixedLow, c.FixedHigh
 		}
 	}
-	for _, r := range o.Records {
-		b, ok := baseline[r.Block]
-		if r.Arm == arm && r.Failed == "" && ok {
-			t.Logs = append(t.Logs, math.Log(r.Metrics[primary].Value)-math.Log(b.Metrics[primary].Value))
-			t.Places = append(t.Places, r.Order-b.Order)
-		}
-	}
-	return nil
 }

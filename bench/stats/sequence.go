@@ -22,6 +22,10 @@ import "math"
 // only from about block 12. The price is width at the start: in standard errors ±5.4 at 6 values, ±3.7 at 12, ±3.3 to 3.4 from 20 to 100. The
 // empirical Bernstein sequence of Howard, Ramdas, McAuliffe and Sekhon (arXiv:1810.08240) needs bounds on the values, which times don't have.
 //
+// Why unit variance: a smaller one is narrower late and tells nothing early. To find 3% where blocks' ratios have a standard deviation of 2, 5, 10
+// and 15% took 8, 27, 103 and 236 blocks (medians of 2,000 simulations, looked at from block 6 on; 14, 67, 273 and 655 in 95 of 100). With a
+// variance of 0.1 it took 14, 31, 92 and 194 (18, 62, 243 and 547); with both at equal weights, 0.05 in place of 0.1, 9, 30, 101 and 211.
+//
 // What it rests on: blocks that are independent, and not very skewed. Ratios of two arms alike are symmetric, whatever each arm's noise is,
 // and simulations with noise of heavy tails cover more than is asked. When one arm alone has a long tail on one side, so that log ratios are
 // skewed, it covers less: in simulations of up to 60 looks, 96% at a skewness of 0.8, 92% at 1.8, 77% at 6. [Paired] warns of skew.

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // assayPath is the command under test, built once for all tests, as `make build` does.
@@ -30,6 +32,10 @@ func runWithCommand(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	if err := os.Chmod(folder, 0o755); err != nil { // other users run it too
+		return 0, err
+	}
+	// What tests change is written down apart from the journal of this machine, which may be in use.
+	if err := os.Setenv(knobs.StateVariable, filepath.Join(folder, "state")); err != nil {
 		return 0, err
 	}
 	assayPath = filepath.Join(folder, "assay")

@@ -127,21 +127,14 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	x.Begin = func(e result.Environment) error { return log.AppendEnvironment(&e) }
-	blocks, full := 0, false
-	x.Record = func(block []result.Record) error {
-		err := log.Append(block...)
-		if full = err != nil && blocks > 0; full {
-			err = fmt.Errorf("%w; the blocks before are kept: mend that and go on with --resume %s", err, f.output)
-		}
-		blocks++
-		return err
-	}
+	kept := keeper{log: log, path: f.output}
+	x.Record = kept.record
 	progress := newProgress(errOut, f.quiet)
 	x.Progress = func(p bench.Progress) { progress.line(p.String()) }
 	ctx = untilInterrupted(ctx)
 	o, err := x.Run(ctx)
 	progress.clear()
-	if err != nil && f.resume == "" && !full {
+	if err != nil && f.resume == "" && !kept.full {
 		err = errors.Join(err, os.Remove(f.output)) // a file that says nothing
 	}
 	if err != nil {
@@ -160,6 +153,23 @@ func (f *runFlags) run(ctx context.Context, kind string, out, errOut io.Writer) 
 		return err
 	}
 	return f.report(o, objectives, x.Seed, out, errOut)
+}
+
+// A keeper appends the records of blocks to a log.
+type keeper struct {
+	log    *result.Log
+	path   string
+	blocks int
+	full   bool // there was no room for a block, but for others before it
+}
+
+func (k *keeper) record(block []result.Record) error {
+	err := k.log.Append(block...)
+	if k.full = err != nil && k.blocks > 0; k.full {
+		err = fmt.Errorf("%w; the blocks before are kept: mend that and go on with --resume %s", err, k.path)
+	}
+	k.blocks++
+	return err
 }
 
 // writeBenchfmt writes the file for benchstat, if one is wanted.
@@ -186,7 +196,7 @@ func (f *runFlags) openLog(x *bench.Experiment) (*result.Log, error) {
 // createLog makes a new file for records.
 func createLog(path string) (*result.Log, error) {
 	if _, err := os.Stat(path); err == nil {
-		return nil, fmt.Errorf("%s is there already: want a new file, by --output; assay run --resume goes on with the records of a run", path)
+		return nil, fmt.Errorf("%s is there already: want a new file, by --output; --resume goes on with the records of one", path)
 	}
 	log, _, err := result.OpenLog(path, true)
 	return log, err
@@ -194,24 +204,31 @@ func createLog(path string) (*result.Log, error) {
 
 // goOn opens the file of a run that broke off, and takes up its records.
 func (f *runFlags) goOn(x *bench.Experiment) (*result.Log, error) {
-	if _, err := os.Stat(f.resume); err != nil {
+	f.output = f.resume
+	return resumeLog(f.resume, func(c *result.Contents) (int, error) {
+		x.Seed = c.Records[0].Seed
+		return x.Resume(c.Environments[0], c.Records)
+	})
+}
+
+// resumeLog opens the file of an experiment that broke off, has its records taken up, and cuts off those that don't count.
+func resumeLog(path string, take func(*result.Contents) (whole int, err error)) (*result.Log, error) {
+	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	f.output = f.resume
-	log, contents, err := result.OpenLog(f.resume, true)
+	log, contents, err := result.OpenLog(path, true)
 	if err != nil {
 		return nil, err
 	}
 	if len(contents.Records) == 0 || len(contents.Environments) == 0 {
-		return nil, errors.Join(fmt.Errorf("%s has no records to go on with", f.resume), log.Close())
+		return nil, errors.Join(fmt.Errorf("%s has no records to go on with", path), log.Close())
 	}
-	x.Seed = contents.Records[0].Seed
-	whole, err := x.Resume(contents.Environments[0], contents.Records)
+	whole, err := take(contents)
 	if err == nil {
 		err = log.Keep(whole)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", f.resume, err), log.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), log.Close())
 	}
 	return log, nil
 }

@@ -15,6 +15,7 @@ import (
 	"rsc.io/script/scripttest"
 
 	"github.com/assaylab/assay/internal/truth"
+	"github.com/assaylab/assay/scenarios/knobs"
 )
 
 // TestScripts runs the scripts in testdata/script: what the command says and leaves behind, above all where it can't do what it is asked. Beside
@@ -47,9 +48,9 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// scriptEnv is the environment of a script: nothing of ours that could change what a command says.
+// scriptEnv is the environment of a script: nothing of ours that could change what a command says, and a journal of its own.
 func scriptEnv(t *testing.T, program string) []string {
 	t.Helper()
 	path := filepath.Dir(assayPath) + ":" + filepath.Dir(program) + ":/usr/sbin:/usr/bin:/sbin:/bin"
-	return []string{"PATH=" + path, "HOME=" + t.TempDir(), "LC_ALL=C", "ASSAY=" + assayPath, "TMPDIR=" + os.TempDir()}
+	return []string{"PATH=" + path, "HOME=" + t.TempDir(), "LC_ALL=C", "ASSAY=" + assayPath, "TMPDIR=" + os.TempDir(), knobs.StateVariable + "=" + t.TempDir()}
 }

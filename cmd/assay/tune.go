@@ -28,6 +28,7 @@ type tuneFlags struct {
 	budget    time.Duration
 	maxBlocks int
 	output    string
+	resume    string
 	dryRun    bool
 	restore   bool
 	markdown  bool
@@ -51,10 +52,15 @@ Kinds of knobs: ` + strings.Join(knobs.Kinds(), ", ") + `.`,
 		Example: `  sudo assay tune tcp-stream --knob sysctl:net.ipv4.tcp_congestion_control=reno,cubic,bbr --set loss=0.01
   assay tune http-open --knob env:GOGC=50,100,400 --knob env:GOMAXPROCS=1,2 --set primary=latency_p99 --budget 5m
   sudo assay tune tcp-rr --knob sysctl:net.core.busy_read=0,50 --dry-run
+  sudo assay tune tcp-rr --knob sysctl:net.core.busy_read=0,50 --resume assay-tune-tcp-rr-20261124-101500.jsonl
   sudo assay tune --restore`,
 		Args: cobra.MaximumNArgs(1),
-		// What a killed run left is put back when the journal is opened, or by --restore, which says what it did.
-		PersistentPreRun: func(*cobra.Command, []string) {},
+		// --restore says itself what it did, and --dry-run changes nothing.
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			if !f.restore && !f.dryRun {
+				restoreLeft(knobs.DefaultJournal(), cmd.ErrOrStderr())
+			}
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.restore && len(args) == 0:
@@ -80,6 +86,7 @@ func (f *tuneFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&f.budget, "budget", 20*time.Minute, "the most time that it may take")
 	fl.IntVar(&f.maxBlocks, "max-blocks", 0, "the most blocks, and of the confirmation (default 1000)")
 	fl.StringVarP(&f.output, "output", "o", "", "file for the records (default assay-tune-SCENARIO-TIME.jsonl)")
+	fl.StringVar(&f.resume, "resume", "", "go on with the records in this file, with the same scenario and knobs")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be tried and how long it would take, and change nothing")
 	fl.BoolVar(&f.restore, "restore", false, "put back what a killed run left, and end")
 	fl.BoolVar(&f.markdown, "markdown", false, "write tables as Markdown")
@@ -114,13 +121,14 @@ func (f *tuneFlags) run(ctx context.Context, name string, out, errOut io.Writer)
 		}
 		defer func() { err = errors.Join(err, closeJournal(&tuning.Experiment)) }()
 	}
-	log, err := f.openLog(tuning.Experiment.Subject.Name)
+	log, err := f.openLog(tuning)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	tuning.Experiment.Begin = func(e result.Environment) error { return log.AppendEnvironment(&e) }
-	tuning.Experiment.Record = func(block []result.Record) error { return log.Append(block...) }
+	kept := keeper{log: log, path: f.output}
+	tuning.Experiment.Record = kept.record
 	progress := newProgress(errOut, f.quiet)
 	phase := ""
 	tuning.Phase = func(text string) { phase = text; progress.line(text) }
@@ -128,8 +136,11 @@ func (f *tuneFlags) run(ctx context.Context, name string, out, errOut io.Writer)
 	ctx = untilInterrupted(ctx)
 	t, o, err := tuning.Run(ctx)
 	progress.clear()
+	if err != nil && f.resume == "" && !kept.full {
+		err = errors.Join(err, os.Remove(f.output)) // a file that says nothing
+	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.output)) // a file that says nothing
+		return err
 	}
 	return f.report(t, o, tuning.Experiment.Seed, out, errOut)
 }
@@ -164,10 +175,14 @@ func (f *tuneFlags) tuning(name string) (t *bench.Tuning, journal bool, err erro
 	return t, journal, err
 }
 
-// openLog makes the file for the records.
-func (f *tuneFlags) openLog(name string) (*result.Log, error) {
+// openLog opens the file for the records: a new one, or that of the tuning which is to go on.
+func (f *tuneFlags) openLog(t *bench.Tuning) (*result.Log, error) {
+	if f.resume != "" {
+		f.output = f.resume
+		return resumeLog(f.resume, func(c *result.Contents) (int, error) { return t.Resume(c.Environments[0], c.Records) })
+	}
 	if f.output == "" {
-		f.output = "assay-tune-" + name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
+		f.output = "assay-tune-" + t.Experiment.Subject.Name + "-" + time.Now().Format("20060102-150405") + ".jsonl"
 	}
 	return createLog(f.output)
 }

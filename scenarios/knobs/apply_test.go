@@ -179,14 +179,19 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// TestDefaultJournal is the same place for root whatever the environment says.
+// TestDefaultJournal is the same place for root wherever its home is, and elsewhere only by a variable made for that.
 func TestDefaultJournal(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "/somewhere")
+	t.Setenv(knobs.StateVariable, "not/absolute")
 	want := "/var/lib/assay/knobs.journal"
 	if os.Geteuid() != 0 {
 		want = "/somewhere/assay/knobs.journal"
 	}
 	if got := knobs.DefaultJournal(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	t.Setenv(knobs.StateVariable, "/elsewhere")
+	if got, want := knobs.DefaultJournal(), "/elsewhere/knobs.journal"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

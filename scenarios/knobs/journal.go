@@ -30,10 +30,17 @@ type Journal struct {
 	entries []entry
 }
 
-// DefaultJournal is where every command keeps its journal: a fixed place for root, whatever the environment says, as all who can change
-// the machine have to see the same one.
+// StateVariable is the variable of the environment with the folder of a journal apart from the machine's: an absolute path. It is for tests of
+// this program on a machine where it is also used; whoever sets it has to set it for --restore too.
+const StateVariable = "ASSAY_STATE_DIR"
+
+// DefaultJournal is where every command keeps its journal, unless [StateVariable] says otherwise: a fixed place for root, wherever its home
+// is, as all who can change the machine have to see the same one.
 func DefaultJournal() string {
 	const name = "knobs.journal"
+	if folder := os.Getenv(StateVariable); filepath.IsAbs(folder) {
+		return filepath.Join(folder, name)
+	}
 	if os.Geteuid() == 0 {
 		return filepath.Join("/var/lib/assay", name)
 	}

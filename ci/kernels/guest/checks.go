@@ -15,6 +15,7 @@ var checks = []check{
 	{"load", loadObjects},
 	{"version", version},
 	{"doctor", doctor},
+	{"control groups", controlGroups},
 	{"record cpu", recording{mode: "cpu", sampleType: "cpu", work: "split", within: sampled}.check},
 	{"record offcpu", recording{mode: "offcpu", sampleType: "off_cpu", work: "wait", within: exactly}.check},
 	{"record exact", recording{mode: "offcpu", flags: []string{"--exact"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
