@@ -3,6 +3,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -33,7 +34,7 @@ func (f *fleet) run(ctx context.Context, d time.Duration, g *generator) (_ *scen
 		clients[i] = client{addresses: f.addresses, timeout: f.timeout, dialog: f.dialog()}
 		operators[i] = &clients[i]
 		if err := clients[i].connect(ctx); err != nil {
-			return nil, err
+			return nil, cmp.Or(ctx.Err(), err) // the end of the context looks like a timeout
 		}
 	}
 	start := time.Now()
