@@ -268,6 +268,22 @@ func (k *Kernel) AddTarget(pid int, children bool) error {
 	return nil
 }
 
+// AddPython has the frames of Python taken with each user stack of a process.
+func (k *Kernel) AddPython(pid int, p PythonProcess) error {
+	if err := k.maps["python_processes"].Put(uint32(pid), p); err != nil {
+		return fmt.Errorf("frames of Python of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// RemovePython ends what [Kernel.AddPython] began; of a process that was not added it does nothing.
+func (k *Kernel) RemovePython(pid int) error {
+	if err := k.maps["python_processes"].Delete(uint32(pid)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("frames of Python of process %d: %w", pid, err)
+	}
+	return nil
+}
+
 // RingFD is a file descriptor to poll: it is readable when the programs want the ring to be read.
 func (k *Kernel) RingFD() int { return k.maps["records"].FD() }
 

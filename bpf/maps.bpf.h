@@ -87,6 +87,12 @@ struct {
 	__type(value, __u32);
 } targets SEC(".maps");
 
+static __always_inline __u64 mix(__u64 h, __u64 word)
+{
+	h = (h ^ word) * 0xff51afd7ed558ccdULL;
+	return h ^ h >> 32;
+}
+
 static __always_inline struct counters *get_counters(void)
 {
 	__u32 zero = 0;

@@ -130,6 +130,7 @@ func (k *Kernel) Counters() (Counters, error) {
 		sum.StorageFull += c.StorageFull
 		sum.MissedArrivals += c.MissedArrivals
 		sum.MissedLeaves += c.MissedLeaves
+		sum.PythonUnreadable += c.PythonUnreadable
 		sum.ClockBackwards += c.ClockBackwards
 	}
 	return sum, nil

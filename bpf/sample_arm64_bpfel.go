@@ -52,25 +52,51 @@ type SampleCountValue struct {
 }
 
 type SampleCounters struct {
-	_              structs.HostLayout
-	Samples        uint64
-	SamplesIdle    uint64
-	SamplesOther   uint64
-	SamplesOutside uint64
-	WaitsOutside   uint64
-	Switches       uint64
-	StacksSent     uint64
-	RingFullStacks uint64
-	CountsInRing   uint64
-	LostSamples    uint64
-	LostWaits      uint64
-	LostWaitsNs    uint64
-	LostThreads    uint64
-	LostThreadsNs  uint64
-	StorageFull    uint64
-	MissedArrivals uint64
-	MissedLeaves   uint64
-	ClockBackwards uint64
+	_                structs.HostLayout
+	Samples          uint64
+	SamplesIdle      uint64
+	SamplesOther     uint64
+	SamplesOutside   uint64
+	WaitsOutside     uint64
+	Switches         uint64
+	StacksSent       uint64
+	RingFullStacks   uint64
+	CountsInRing     uint64
+	LostSamples      uint64
+	LostWaits        uint64
+	LostWaitsNs      uint64
+	LostThreads      uint64
+	LostThreadsNs    uint64
+	StorageFull      uint64
+	MissedArrivals   uint64
+	MissedLeaves     uint64
+	PythonUnreadable uint64
+	ClockBackwards   uint64
+}
+
+type SamplePythonProcess struct {
+	_             structs.HostLayout
+	KeyAt         uint64
+	Self          uint32
+	Array         uint32
+	Block         uint32
+	Stride        uint32
+	Value         uint32
+	ThreadId      uint32
+	ThreadFrame   uint32
+	CframeCurrent uint32
+	Window        uint32
+	WindowBytes   uint32
+	Code          uint8
+	Previous      uint8
+	Instr         uint8
+	Mark          uint8
+	Marks         uint8
+	HasCframe     uint8
+	CodeUnit      uint8
+	Pad           uint8
+	CodeIdentity  uint32
+	CodeStart     uint32
 }
 
 type SampleScratch struct {
@@ -95,6 +121,7 @@ type SampleScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
 	}
 	Kernel struct {
@@ -107,7 +134,33 @@ type SampleScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
+	}
+	Python struct {
+		_       structs.HostLayout
+		Process SamplePythonProcess
+		Frame   uint64
+		Hash    uint64
+		N       uint32
+		End     uint32
+		Window  [16]uint64
+		Rec     struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Tgid   uint32
+			End    uint32
+			Frames [128]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Where uint64
+			}
+		}
 	}
 	Count struct {
 		_ structs.HostLayout
@@ -154,26 +207,27 @@ type SampleScratch struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SampleMapCosts         = "costs"
-	SampleMapCountsA       = "counts_a"
-	SampleMapCountsActive  = "counts_active"
-	SampleMapCountsB       = "counts_b"
-	SampleMapCountsFill    = "counts_fill"
-	SampleMapEvents        = "events"
-	SampleMapHeard         = "heard"
-	SampleMapRecords       = "records"
-	SampleMapSampleScratch = "sample_scratch"
-	SampleMapSeen          = "seen"
-	SampleMapTargets       = "targets"
-	SampleProgAssaySample  = "assay_sample"
-	SampleVarHashSeed      = "hash_seed"
-	SampleVarPidnsInum     = "pidns_inum"
-	SampleVarPidnsLevel    = "pidns_level"
-	SampleVarTargetCgroup  = "target_cgroup"
-	SampleVarTargetComm    = "target_comm"
-	SampleVarTargetKind    = "target_kind"
-	SampleVarTargetSubsys  = "target_subsys"
-	SampleVarWithCpu       = "with_cpu"
+	SampleMapCosts           = "costs"
+	SampleMapCountsA         = "counts_a"
+	SampleMapCountsActive    = "counts_active"
+	SampleMapCountsB         = "counts_b"
+	SampleMapCountsFill      = "counts_fill"
+	SampleMapEvents          = "events"
+	SampleMapHeard           = "heard"
+	SampleMapPythonProcesses = "python_processes"
+	SampleMapRecords         = "records"
+	SampleMapSampleScratch   = "sample_scratch"
+	SampleMapSeen            = "seen"
+	SampleMapTargets         = "targets"
+	SampleProgAssaySample    = "assay_sample"
+	SampleVarHashSeed        = "hash_seed"
+	SampleVarPidnsInum       = "pidns_inum"
+	SampleVarPidnsLevel      = "pidns_level"
+	SampleVarTargetCgroup    = "target_cgroup"
+	SampleVarTargetComm      = "target_comm"
+	SampleVarTargetKind      = "target_kind"
+	SampleVarTargetSubsys    = "target_subsys"
+	SampleVarWithCpu         = "with_cpu"
 )
 
 // LoadSample returns the embedded CollectionSpec for Sample.
@@ -225,17 +279,18 @@ type SampleProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SampleMapSpecs struct {
-	Costs         *ebpf.MapSpec `ebpf:"costs"`
-	CountsA       *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive  *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB       *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill    *ebpf.MapSpec `ebpf:"counts_fill"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	Heard         *ebpf.MapSpec `ebpf:"heard"`
-	Records       *ebpf.MapSpec `ebpf:"records"`
-	SampleScratch *ebpf.MapSpec `ebpf:"sample_scratch"`
-	Seen          *ebpf.MapSpec `ebpf:"seen"`
-	Targets       *ebpf.MapSpec `ebpf:"targets"`
+	Costs           *ebpf.MapSpec `ebpf:"costs"`
+	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
+	Events          *ebpf.MapSpec `ebpf:"events"`
+	Heard           *ebpf.MapSpec `ebpf:"heard"`
+	PythonProcesses *ebpf.MapSpec `ebpf:"python_processes"`
+	Records         *ebpf.MapSpec `ebpf:"records"`
+	SampleScratch   *ebpf.MapSpec `ebpf:"sample_scratch"`
+	Seen            *ebpf.MapSpec `ebpf:"seen"`
+	Targets         *ebpf.MapSpec `ebpf:"targets"`
 }
 
 // SampleVariableSpecs contains global variables before they are loaded into the kernel.
@@ -272,17 +327,18 @@ func (o *SampleObjects) Close() error {
 //
 // It can be passed to LoadSampleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SampleMaps struct {
-	Costs         *ebpf.Map `ebpf:"costs"`
-	CountsA       *ebpf.Map `ebpf:"counts_a"`
-	CountsActive  *ebpf.Map `ebpf:"counts_active"`
-	CountsB       *ebpf.Map `ebpf:"counts_b"`
-	CountsFill    *ebpf.Map `ebpf:"counts_fill"`
-	Events        *ebpf.Map `ebpf:"events"`
-	Heard         *ebpf.Map `ebpf:"heard"`
-	Records       *ebpf.Map `ebpf:"records"`
-	SampleScratch *ebpf.Map `ebpf:"sample_scratch"`
-	Seen          *ebpf.Map `ebpf:"seen"`
-	Targets       *ebpf.Map `ebpf:"targets"`
+	Costs           *ebpf.Map `ebpf:"costs"`
+	CountsA         *ebpf.Map `ebpf:"counts_a"`
+	CountsActive    *ebpf.Map `ebpf:"counts_active"`
+	CountsB         *ebpf.Map `ebpf:"counts_b"`
+	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
+	Events          *ebpf.Map `ebpf:"events"`
+	Heard           *ebpf.Map `ebpf:"heard"`
+	PythonProcesses *ebpf.Map `ebpf:"python_processes"`
+	Records         *ebpf.Map `ebpf:"records"`
+	SampleScratch   *ebpf.Map `ebpf:"sample_scratch"`
+	Seen            *ebpf.Map `ebpf:"seen"`
+	Targets         *ebpf.Map `ebpf:"targets"`
 }
 
 func (m *SampleMaps) Close() error {
@@ -294,6 +350,7 @@ func (m *SampleMaps) Close() error {
 		m.CountsFill,
 		m.Events,
 		m.Heard,
+		m.PythonProcesses,
 		m.Records,
 		m.SampleScratch,
 		m.Seen,

@@ -3,7 +3,7 @@
 #ifndef ASSAY_STACK_BPF_H
 #define ASSAY_STACK_BPF_H
 
-#include "maps.bpf.h"
+#include "python.bpf.h"
 
 /* Random for each recording, so that no program can prepare two stacks that collide. */
 const volatile __u64 hash_seed = 0x9e3779b97f4a7c15;
@@ -25,16 +25,11 @@ struct scratch {
 	} walk;
 	struct stack_record user;
 	struct stack_record kernel;
+	struct python_walk python;
 	struct count_record count;
 	struct thread_record thread;
 	__u64 window[KWINDOW_BYTES / 8];
 };
-
-static __always_inline __u64 mix(__u64 h, __u64 word)
-{
-	h = (h ^ word) * 0xff51afd7ed558ccdULL;
-	return h ^ h >> 32;
-}
 
 __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 {
@@ -223,6 +218,8 @@ static __always_inline __u64 walk_user(struct scratch *s, struct pt_regs *regs, 
 	s->walk.windowed = !bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.sp);
 	s->user.frames[0] = REGS_IP(regs);
 	s->walk.hash = mix(hash_seed, s->user.frames[0]);
+	if (s->user.python)
+		s->walk.hash = mix(s->walk.hash, s->user.python);
 	walk_steps(s);
 	return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
 }
@@ -235,8 +232,11 @@ static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct tas
 	long bytes;
 	__u32 n;
 
-	if (REGS_64BIT(regs))
+	s->user.python = 0;
+	if (REGS_64BIT(regs)) {
+		s->user.python = python_stack(&s->python, task, tgid, hash_seed, c);
 		return walk_user(s, regs, tgid, c);
+	}
 	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
 	if (bytes <= 0)
 		return 0;

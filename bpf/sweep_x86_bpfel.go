@@ -86,31 +86,57 @@ type SweepCountValue struct {
 }
 
 type SweepCounters struct {
-	_              structs.HostLayout
-	Samples        uint64
-	SamplesIdle    uint64
-	SamplesOther   uint64
-	SamplesOutside uint64
-	WaitsOutside   uint64
-	Switches       uint64
-	StacksSent     uint64
-	RingFullStacks uint64
-	CountsInRing   uint64
-	LostSamples    uint64
-	LostWaits      uint64
-	LostWaitsNs    uint64
-	LostThreads    uint64
-	LostThreadsNs  uint64
-	StorageFull    uint64
-	MissedArrivals uint64
-	MissedLeaves   uint64
-	ClockBackwards uint64
+	_                structs.HostLayout
+	Samples          uint64
+	SamplesIdle      uint64
+	SamplesOther     uint64
+	SamplesOutside   uint64
+	WaitsOutside     uint64
+	Switches         uint64
+	StacksSent       uint64
+	RingFullStacks   uint64
+	CountsInRing     uint64
+	LostSamples      uint64
+	LostWaits        uint64
+	LostWaitsNs      uint64
+	LostThreads      uint64
+	LostThreadsNs    uint64
+	StorageFull      uint64
+	MissedArrivals   uint64
+	MissedLeaves     uint64
+	PythonUnreadable uint64
+	ClockBackwards   uint64
 }
 
 type SweepCpuTime struct {
 	_       structs.HostLayout
 	Ns      uint64
 	Threads uint64
+}
+
+type SweepPythonProcess struct {
+	_             structs.HostLayout
+	KeyAt         uint64
+	Self          uint32
+	Array         uint32
+	Block         uint32
+	Stride        uint32
+	Value         uint32
+	ThreadId      uint32
+	ThreadFrame   uint32
+	CframeCurrent uint32
+	Window        uint32
+	WindowBytes   uint32
+	Code          uint8
+	Previous      uint8
+	Instr         uint8
+	Mark          uint8
+	Marks         uint8
+	HasCframe     uint8
+	CodeUnit      uint8
+	Pad           uint8
+	CodeIdentity  uint32
+	CodeStart     uint32
 }
 
 type SweepScratch struct {
@@ -135,6 +161,7 @@ type SweepScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
 	}
 	Kernel struct {
@@ -147,7 +174,33 @@ type SweepScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
+	}
+	Python struct {
+		_       structs.HostLayout
+		Process SweepPythonProcess
+		Frame   uint64
+		Hash    uint64
+		N       uint32
+		End     uint32
+		Window  [16]uint64
+		Rec     struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Tgid   uint32
+			End    uint32
+			Frames [128]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Where uint64
+			}
+		}
 	}
 	Count struct {
 		_ structs.HostLayout
@@ -207,6 +260,7 @@ const (
 	SweepMapCpuTimes         = "cpu_times"
 	SweepMapEvents           = "events"
 	SweepMapHeard            = "heard"
+	SweepMapPythonProcesses  = "python_processes"
 	SweepMapRecords          = "records"
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
@@ -284,20 +338,21 @@ type SweepProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SweepMapSpecs struct {
-	Accounts     *ebpf.MapSpec `ebpf:"accounts"`
-	Costs        *ebpf.MapSpec `ebpf:"costs"`
-	CountsA      *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB      *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill   *ebpf.MapSpec `ebpf:"counts_fill"`
-	CpuTimes     *ebpf.MapSpec `ebpf:"cpu_times"`
-	Events       *ebpf.MapSpec `ebpf:"events"`
-	Heard        *ebpf.MapSpec `ebpf:"heard"`
-	Records      *ebpf.MapSpec `ebpf:"records"`
-	Seen         *ebpf.MapSpec `ebpf:"seen"`
-	SweepScratch *ebpf.MapSpec `ebpf:"sweep_scratch"`
-	Targets      *ebpf.MapSpec `ebpf:"targets"`
-	Window       *ebpf.MapSpec `ebpf:"window"`
+	Accounts        *ebpf.MapSpec `ebpf:"accounts"`
+	Costs           *ebpf.MapSpec `ebpf:"costs"`
+	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
+	CpuTimes        *ebpf.MapSpec `ebpf:"cpu_times"`
+	Events          *ebpf.MapSpec `ebpf:"events"`
+	Heard           *ebpf.MapSpec `ebpf:"heard"`
+	PythonProcesses *ebpf.MapSpec `ebpf:"python_processes"`
+	Records         *ebpf.MapSpec `ebpf:"records"`
+	Seen            *ebpf.MapSpec `ebpf:"seen"`
+	SweepScratch    *ebpf.MapSpec `ebpf:"sweep_scratch"`
+	Targets         *ebpf.MapSpec `ebpf:"targets"`
+	Window          *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SweepVariableSpecs contains global variables before they are loaded into the kernel.
@@ -334,20 +389,21 @@ func (o *SweepObjects) Close() error {
 //
 // It can be passed to LoadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SweepMaps struct {
-	Accounts     *ebpf.Map `ebpf:"accounts"`
-	Costs        *ebpf.Map `ebpf:"costs"`
-	CountsA      *ebpf.Map `ebpf:"counts_a"`
-	CountsActive *ebpf.Map `ebpf:"counts_active"`
-	CountsB      *ebpf.Map `ebpf:"counts_b"`
-	CountsFill   *ebpf.Map `ebpf:"counts_fill"`
-	CpuTimes     *ebpf.Map `ebpf:"cpu_times"`
-	Events       *ebpf.Map `ebpf:"events"`
-	Heard        *ebpf.Map `ebpf:"heard"`
-	Records      *ebpf.Map `ebpf:"records"`
-	Seen         *ebpf.Map `ebpf:"seen"`
-	SweepScratch *ebpf.Map `ebpf:"sweep_scratch"`
-	Targets      *ebpf.Map `ebpf:"targets"`
-	Window       *ebpf.Map `ebpf:"window"`
+	Accounts        *ebpf.Map `ebpf:"accounts"`
+	Costs           *ebpf.Map `ebpf:"costs"`
+	CountsA         *ebpf.Map `ebpf:"counts_a"`
+	CountsActive    *ebpf.Map `ebpf:"counts_active"`
+	CountsB         *ebpf.Map `ebpf:"counts_b"`
+	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
+	CpuTimes        *ebpf.Map `ebpf:"cpu_times"`
+	Events          *ebpf.Map `ebpf:"events"`
+	Heard           *ebpf.Map `ebpf:"heard"`
+	PythonProcesses *ebpf.Map `ebpf:"python_processes"`
+	Records         *ebpf.Map `ebpf:"records"`
+	Seen            *ebpf.Map `ebpf:"seen"`
+	SweepScratch    *ebpf.Map `ebpf:"sweep_scratch"`
+	Targets         *ebpf.Map `ebpf:"targets"`
+	Window          *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SweepMaps) Close() error {
@@ -361,6 +417,7 @@ func (m *SweepMaps) Close() error {
 		m.CpuTimes,
 		m.Events,
 		m.Heard,
+		m.PythonProcesses,
 		m.Records,
 		m.Seen,
 		m.SweepScratch,

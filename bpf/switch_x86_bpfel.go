@@ -98,25 +98,51 @@ type SwitchCountValue struct {
 }
 
 type SwitchCounters struct {
-	_              structs.HostLayout
-	Samples        uint64
-	SamplesIdle    uint64
-	SamplesOther   uint64
-	SamplesOutside uint64
-	WaitsOutside   uint64
-	Switches       uint64
-	StacksSent     uint64
-	RingFullStacks uint64
-	CountsInRing   uint64
-	LostSamples    uint64
-	LostWaits      uint64
-	LostWaitsNs    uint64
-	LostThreads    uint64
-	LostThreadsNs  uint64
-	StorageFull    uint64
-	MissedArrivals uint64
-	MissedLeaves   uint64
-	ClockBackwards uint64
+	_                structs.HostLayout
+	Samples          uint64
+	SamplesIdle      uint64
+	SamplesOther     uint64
+	SamplesOutside   uint64
+	WaitsOutside     uint64
+	Switches         uint64
+	StacksSent       uint64
+	RingFullStacks   uint64
+	CountsInRing     uint64
+	LostSamples      uint64
+	LostWaits        uint64
+	LostWaitsNs      uint64
+	LostThreads      uint64
+	LostThreadsNs    uint64
+	StorageFull      uint64
+	MissedArrivals   uint64
+	MissedLeaves     uint64
+	PythonUnreadable uint64
+	ClockBackwards   uint64
+}
+
+type SwitchPythonProcess struct {
+	_             structs.HostLayout
+	KeyAt         uint64
+	Self          uint32
+	Array         uint32
+	Block         uint32
+	Stride        uint32
+	Value         uint32
+	ThreadId      uint32
+	ThreadFrame   uint32
+	CframeCurrent uint32
+	Window        uint32
+	WindowBytes   uint32
+	Code          uint8
+	Previous      uint8
+	Instr         uint8
+	Mark          uint8
+	Marks         uint8
+	HasCframe     uint8
+	CodeUnit      uint8
+	Pad           uint8
+	CodeIdentity  uint32
+	CodeStart     uint32
 }
 
 type SwitchRemembered struct {
@@ -151,6 +177,7 @@ type SwitchScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
 	}
 	Kernel struct {
@@ -163,7 +190,33 @@ type SwitchScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
+	}
+	Python struct {
+		_       structs.HostLayout
+		Process SwitchPythonProcess
+		Frame   uint64
+		Hash    uint64
+		N       uint32
+		End     uint32
+		Window  [16]uint64
+		Rec     struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Tgid   uint32
+			End    uint32
+			Frames [128]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Where uint64
+			}
+		}
 	}
 	Count struct {
 		_ structs.HostLayout
@@ -210,38 +263,39 @@ type SwitchScratch struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SwitchMapAccounts      = "accounts"
-	SwitchMapCosts         = "costs"
-	SwitchMapCountsA       = "counts_a"
-	SwitchMapCountsActive  = "counts_active"
-	SwitchMapCountsB       = "counts_b"
-	SwitchMapCountsFill    = "counts_fill"
-	SwitchMapEvents        = "events"
-	SwitchMapHeard         = "heard"
-	SwitchMapRecords       = "records"
-	SwitchMapSeen          = "seen"
-	SwitchMapSwitchScratch = "switch_scratch"
-	SwitchMapTargets       = "targets"
-	SwitchMapWakerScratch  = "waker_scratch"
-	SwitchMapWalks         = "walks"
-	SwitchMapWindow        = "window"
-	SwitchProgAssaySwitch  = "assay_switch"
-	SwitchProgAssayWaking  = "assay_waking"
-	SwitchVarExact         = "exact"
-	SwitchVarHasLoop       = "has_loop"
-	SwitchVarHasPrevState  = "has_prev_state"
-	SwitchVarHashSeed      = "hash_seed"
-	SwitchVarLongWait      = "long_wait"
-	SwitchVarMinBlock      = "min_block"
-	SwitchVarPidnsInum     = "pidns_inum"
-	SwitchVarPidnsLevel    = "pidns_level"
-	SwitchVarSampleGap     = "sample_gap"
-	SwitchVarTargetCgroup  = "target_cgroup"
-	SwitchVarTargetComm    = "target_comm"
-	SwitchVarTargetKind    = "target_kind"
-	SwitchVarTargetSubsys  = "target_subsys"
-	SwitchVarUseRqClock    = "use_rq_clock"
-	SwitchVarWithWakers    = "with_wakers"
+	SwitchMapAccounts        = "accounts"
+	SwitchMapCosts           = "costs"
+	SwitchMapCountsA         = "counts_a"
+	SwitchMapCountsActive    = "counts_active"
+	SwitchMapCountsB         = "counts_b"
+	SwitchMapCountsFill      = "counts_fill"
+	SwitchMapEvents          = "events"
+	SwitchMapHeard           = "heard"
+	SwitchMapPythonProcesses = "python_processes"
+	SwitchMapRecords         = "records"
+	SwitchMapSeen            = "seen"
+	SwitchMapSwitchScratch   = "switch_scratch"
+	SwitchMapTargets         = "targets"
+	SwitchMapWakerScratch    = "waker_scratch"
+	SwitchMapWalks           = "walks"
+	SwitchMapWindow          = "window"
+	SwitchProgAssaySwitch    = "assay_switch"
+	SwitchProgAssayWaking    = "assay_waking"
+	SwitchVarExact           = "exact"
+	SwitchVarHasLoop         = "has_loop"
+	SwitchVarHasPrevState    = "has_prev_state"
+	SwitchVarHashSeed        = "hash_seed"
+	SwitchVarLongWait        = "long_wait"
+	SwitchVarMinBlock        = "min_block"
+	SwitchVarPidnsInum       = "pidns_inum"
+	SwitchVarPidnsLevel      = "pidns_level"
+	SwitchVarSampleGap       = "sample_gap"
+	SwitchVarTargetCgroup    = "target_cgroup"
+	SwitchVarTargetComm      = "target_comm"
+	SwitchVarTargetKind      = "target_kind"
+	SwitchVarTargetSubsys    = "target_subsys"
+	SwitchVarUseRqClock      = "use_rq_clock"
+	SwitchVarWithWakers      = "with_wakers"
 )
 
 // LoadSwitch returns the embedded CollectionSpec for Switch.
@@ -294,21 +348,22 @@ type SwitchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SwitchMapSpecs struct {
-	Accounts      *ebpf.MapSpec `ebpf:"accounts"`
-	Costs         *ebpf.MapSpec `ebpf:"costs"`
-	CountsA       *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive  *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB       *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill    *ebpf.MapSpec `ebpf:"counts_fill"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	Heard         *ebpf.MapSpec `ebpf:"heard"`
-	Records       *ebpf.MapSpec `ebpf:"records"`
-	Seen          *ebpf.MapSpec `ebpf:"seen"`
-	SwitchScratch *ebpf.MapSpec `ebpf:"switch_scratch"`
-	Targets       *ebpf.MapSpec `ebpf:"targets"`
-	WakerScratch  *ebpf.MapSpec `ebpf:"waker_scratch"`
-	Walks         *ebpf.MapSpec `ebpf:"walks"`
-	Window        *ebpf.MapSpec `ebpf:"window"`
+	Accounts        *ebpf.MapSpec `ebpf:"accounts"`
+	Costs           *ebpf.MapSpec `ebpf:"costs"`
+	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
+	Events          *ebpf.MapSpec `ebpf:"events"`
+	Heard           *ebpf.MapSpec `ebpf:"heard"`
+	PythonProcesses *ebpf.MapSpec `ebpf:"python_processes"`
+	Records         *ebpf.MapSpec `ebpf:"records"`
+	Seen            *ebpf.MapSpec `ebpf:"seen"`
+	SwitchScratch   *ebpf.MapSpec `ebpf:"switch_scratch"`
+	Targets         *ebpf.MapSpec `ebpf:"targets"`
+	WakerScratch    *ebpf.MapSpec `ebpf:"waker_scratch"`
+	Walks           *ebpf.MapSpec `ebpf:"walks"`
+	Window          *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SwitchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -352,21 +407,22 @@ func (o *SwitchObjects) Close() error {
 //
 // It can be passed to LoadSwitchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SwitchMaps struct {
-	Accounts      *ebpf.Map `ebpf:"accounts"`
-	Costs         *ebpf.Map `ebpf:"costs"`
-	CountsA       *ebpf.Map `ebpf:"counts_a"`
-	CountsActive  *ebpf.Map `ebpf:"counts_active"`
-	CountsB       *ebpf.Map `ebpf:"counts_b"`
-	CountsFill    *ebpf.Map `ebpf:"counts_fill"`
-	Events        *ebpf.Map `ebpf:"events"`
-	Heard         *ebpf.Map `ebpf:"heard"`
-	Records       *ebpf.Map `ebpf:"records"`
-	Seen          *ebpf.Map `ebpf:"seen"`
-	SwitchScratch *ebpf.Map `ebpf:"switch_scratch"`
-	Targets       *ebpf.Map `ebpf:"targets"`
-	WakerScratch  *ebpf.Map `ebpf:"waker_scratch"`
-	Walks         *ebpf.Map `ebpf:"walks"`
-	Window        *ebpf.Map `ebpf:"window"`
+	Accounts        *ebpf.Map `ebpf:"accounts"`
+	Costs           *ebpf.Map `ebpf:"costs"`
+	CountsA         *ebpf.Map `ebpf:"counts_a"`
+	CountsActive    *ebpf.Map `ebpf:"counts_active"`
+	CountsB         *ebpf.Map `ebpf:"counts_b"`
+	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
+	Events          *ebpf.Map `ebpf:"events"`
+	Heard           *ebpf.Map `ebpf:"heard"`
+	PythonProcesses *ebpf.Map `ebpf:"python_processes"`
+	Records         *ebpf.Map `ebpf:"records"`
+	Seen            *ebpf.Map `ebpf:"seen"`
+	SwitchScratch   *ebpf.Map `ebpf:"switch_scratch"`
+	Targets         *ebpf.Map `ebpf:"targets"`
+	WakerScratch    *ebpf.Map `ebpf:"waker_scratch"`
+	Walks           *ebpf.Map `ebpf:"walks"`
+	Window          *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SwitchMaps) Close() error {
@@ -379,6 +435,7 @@ func (m *SwitchMaps) Close() error {
 		m.CountsFill,
 		m.Events,
 		m.Heard,
+		m.PythonProcesses,
 		m.Records,
 		m.Seen,
 		m.SwitchScratch,

@@ -8,6 +8,9 @@ type (
 	CountValue = SweepCountValue
 	ThreadTime = SweepThreadTime
 	Counters   = SweepCounters
+
+	// PythonProcess is where a process keeps its frames of Python.
+	PythonProcess = SweepPythonProcess
 )
 
 // Kinds of counts (enum kind).
@@ -65,6 +68,9 @@ const (
 
 // MaxFrames is the depth at which each half of a stack is cut.
 const MaxFrames = 127
+
+// MaxPython is the depth at which a stack of Python is cut.
+const MaxPython = 128
 
 // NoCPU and NoSyscall are the values of a key's Cpu and Syscall that mean none.
 const (

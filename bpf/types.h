@@ -88,11 +88,12 @@ enum record_type {
 	REC_COUNT = 2,  /* a count for which the table had no room */
 	REC_THREAD = 3, /* a thread's account */
 	REC_FLUSH = 4,  /* the table of counts is half full */
+	REC_PYTHON = 5, /* a stack of Python not seen before */
 };
 
 struct record_header {
 	__u32 type;
-	__u32 n; /* REC_STACK: frames */
+	__u32 n; /* REC_STACK, REC_PYTHON: frames */
 };
 
 /* What a stack is, and how its walk ended. */
@@ -109,8 +110,73 @@ struct stack_record {
 	struct record_header h;
 	__u64 id;
 	__u32 tgid;
-	__u32 end; /* enum stack_end */
+	__u32 end;    /* enum stack_end */
+	__u64 python; /* a user stack: name of the frames of Python that it runs, or 0 */
 	__u64 frames[MAX_FRAMES];
+};
+
+#define MAX_PYTHON 128 /* frames of Python */
+
+/* How the frames of an interpreter say which are the outermost of a C frame of its loop. */
+enum python_marks {
+	PYTHON_EACH = 0, /* each frame is (before 3.11) */
+	PYTHON_FLAG = 1, /* a byte that is not 0 (3.11) */
+	PYTHON_SHIM =
+		2, /* the frame behind is owned by the C stack, and is no frame of Python (3.12 and later) */
+};
+
+#define PYTHON_OWNED_BY_C 3 /* FRAME_OWNED_BY_CSTACK */
+
+/* Where a process keeps its frames of Python. Offsets are in bytes from the start of the structure, indices in words or bytes
+ * of the window: that part of a frame that is read. */
+struct python_process {
+	__u64 key_at; /* address of autoTSSkey: {int initialized; u32 key} */
+	/* struct pthread: how far before the thread pointer, and how it leads to the value of a key */
+	__u32 self;
+	__u32 array;
+	__u32 block;
+	__u32 stride;
+	__u32 value;
+	/* PyThreadState, and _PyCFrame of those versions that have it */
+	__u32 thread_id;
+	__u32 thread_frame;
+	__u32 cframe_current;
+	/* a frame: the window of it, and what is where in that */
+	__u32 window;
+	__u32 window_bytes;
+	__u8 code;
+	__u8 previous;
+	__u8 instr;
+	__u8 mark;  /* byte */
+	__u8 marks; /* enum python_marks */
+	__u8 has_cframe;
+	__u8 code_unit; /* of f_lasti, bytes */
+	__u8 pad;
+	/* PyCodeObject: three pointers that tell it from others, and its bytecode, 0 when that lies elsewhere */
+	__u32 code_identity;
+	__u32 code_start;
+};
+
+#define PYTHON_BEFORE 0x7fffffffU /* offset of a frame that has not begun */
+#define PYTHON_ENTRY 0x80000000U
+
+struct python_frame {
+	__u64 code; /* address of the code object */
+	__u64 where; /* low 31 bits: offset in the bytecode; PYTHON_ENTRY; high 32 bits: identity of the code object */
+};
+
+enum python_end {
+	PYTHON_WHOLE = 0,
+	PYTHON_CUT = 1,    /* MAX_PYTHON reached */
+	PYTHON_BROKEN = 2, /* a frame could not be read */
+};
+
+struct python_record {
+	struct record_header h;
+	__u64 id;
+	__u32 tgid;
+	__u32 end; /* enum python_end */
+	struct python_frame frames[MAX_PYTHON];
 };
 
 struct count_record {
@@ -150,6 +216,7 @@ struct counters {
 	__u64 storage_full; /* no account for a thread: no memory, or another was just being made on this CPU */
 	__u64 missed_arrivals; /* a switch to a thread that was not seen; mended from the scheduler's notes */
 	__u64 missed_leaves; /* a switch from a thread that was not seen: its time is in the residual */
+	__u64 python_unreadable; /* Python's own notes of a thread could not be read, or are another thread's */
 	__u64 clock_backwards; /* an interval that came out negative, taken as 0 */
 };
 

@@ -13,6 +13,7 @@ import (
 type aggregate struct {
 	mu      sync.Mutex
 	procs   *processes
+	python  *pythons
 	stacks  map[uint64]stack
 	counts  map[countKey]*bpf.CountValue
 	threads []bpf.Thread
@@ -23,6 +24,7 @@ type aggregate struct {
 
 type stack struct {
 	end    bpf.StackEnd
+	python uint64   // ID of the frames of Python that it runs, or 0
 	frames []uint64 // leaf first
 }
 
@@ -32,9 +34,9 @@ type countKey struct {
 	image *image // nil: not known
 }
 
-func newAggregate(procs *processes) *aggregate {
+func newAggregate(procs *processes, python *pythons) *aggregate {
 	return &aggregate{
-		procs: procs, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
+		procs: procs, python: python, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
 		flush: make(chan struct{}, 1), catchUp: func() {},
 	}
 }
@@ -47,7 +49,7 @@ func (a *aggregate) Stack(s bpf.Stack) {
 		a.again++
 		return
 	}
-	a.stacks[s.ID] = stack{s.End, s.Frames}
+	a.stacks[s.ID] = stack{s.End, s.Python, s.Frames}
 	if s.End == bpf.KernelStack || s.End == bpf.KernelCut {
 		return
 	}
@@ -63,6 +65,7 @@ func (a *aggregate) Stack(s bpf.Stack) {
 			m.obj = a.procs.files.of(im.pid, &m.mapping)
 		}
 	}
+	a.python.see(im)
 }
 
 const maxTime = ^uint64(0)

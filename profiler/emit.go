@@ -16,6 +16,7 @@ import (
 	"github.com/assaylab/assay/bpf"
 	"github.com/assaylab/assay/profiler/annotate"
 	"github.com/assaylab/assay/profiler/internal/sysno"
+	"github.com/assaylab/assay/profiler/python"
 )
 
 // Recording is what [Record] gives: the profile, and the files behind its mappings, which are held open for
@@ -114,7 +115,11 @@ type emitter struct {
 	locations map[locationKey]*profile.Location
 	functions map[string]*profile.Location // frames that we make up
 	modules   []module
-	quality   stackTimes
+
+	pythonFunctions map[pythonFrame]*profile.Function // by all but the line
+	pythonLines     map[pythonFrame]*profile.Location
+
+	quality stackTimes
 }
 
 type mappingKey struct {
@@ -138,7 +143,8 @@ func (r *Recorder) emit() (*Recording, error) {
 		p:        &profile.Profile{TimeNanos: r.start.UnixNano(), DurationNanos: r.end.Sub(r.start).Nanoseconds()},
 		behind:   map[*profile.Mapping]*object{},
 		mappings: map[mappingKey]*profile.Mapping{}, locations: map[locationKey]*profile.Location{},
-		functions: map[string]*profile.Location{},
+		functions:       map[string]*profile.Location{},
+		pythonFunctions: map[pythonFrame]*profile.Function{}, pythonLines: map[pythonFrame]*profile.Location{},
 	}
 	e.setTypes()
 	scales := newScales(r.agg.threads, r.agg.counts)
@@ -314,6 +320,48 @@ func (e *emitter) kernelFrames(id uint64, leafIsExact bool) []*profile.Location 
 	return locs
 }
 
+// withPython puts the frames of Python that a stack runs into it.
+func (e *emitter) withPython(native []userFrame, st stack) []userFrame {
+	if st.python == 0 {
+		return native
+	}
+	py, ok := e.rec.agg.python.stacks[st.python]
+	if !ok {
+		return append([]userFrame{{loc: e.made("[Python stack lost]")}}, native...)
+	}
+	frames := make([]userFrame, len(py.frames))
+	for i, f := range py.frames {
+		frames[i] = userFrame{loc: e.pythonLocation(f), entry: f.entry}
+	}
+	return python.Merge(native, func(f userFrame) bool { return f.loop }, st.end == bpf.UserWhole,
+		frames, func(f userFrame) bool { return f.entry })
+}
+
+// pythonLocation is a line of a function of Python. It has no address.
+func (e *emitter) pythonLocation(f pythonFrame) *profile.Location {
+	if f.function == "" {
+		return e.made("[Python function lost]")
+	}
+	f.entry = false
+	l := e.pythonLines[f]
+	if l != nil {
+		return l
+	}
+	function := pythonFrame{function: f.function, file: f.file, firstLine: f.firstLine}
+	fn := e.pythonFunctions[function]
+	if fn == nil {
+		fn = &profile.Function{
+			ID: uint64(len(e.p.Function) + 1), Name: f.function, SystemName: f.function, Filename: f.file, StartLine: int64(f.firstLine),
+		}
+		e.p.Function = append(e.p.Function, fn)
+		e.pythonFunctions[function] = fn
+	}
+	l = &profile.Location{ID: uint64(len(e.p.Location) + 1), Line: []profile.Line{{Function: fn, Line: int64(f.line)}}}
+	e.p.Location = append(e.p.Location, l)
+	e.pythonLines[f] = l
+	return l
+}
+
 // missing stands for a stack that user space never got.
 func (e *emitter) missing(id uint64) []*profile.Location {
 	if id == 0 {
@@ -327,34 +375,53 @@ func (e *emitter) userFrames(im *image, id, at uint64, leafReturns bool) []*prof
 	if !ok {
 		return e.missing(id)
 	}
-	var locs []*profile.Location
+	var frames []userFrame
 	for i, addr := range st.frames {
 		if i > 0 || leafReturns {
 			addr--
 		}
-		loc, mapped := e.userLocation(im, addr, at)
-		locs = append(locs, loc)
+		f, mapped := e.userLocation(im, addr, at)
+		frames = append(frames, f)
 		if !mapped && im != nil {
 			break // what follows a frame outside all code is noise
 		}
+	}
+	return locationsOf(e.withPython(frames, st))
+}
+
+// userFrame is a frame of a user stack: a native one, or one of Python.
+type userFrame struct {
+	loc   *profile.Location
+	loop  bool // native: it runs frames of Python
+	entry bool // of Python: the outermost that one native frame runs
+}
+
+func locationsOf(frames []userFrame) []*profile.Location {
+	locs := make([]*profile.Location, len(frames))
+	for i, f := range frames {
+		locs[i] = f.loc
 	}
 	return locs
 }
 
 // userLocation is an address of a process, in terms of the file behind it where there is one.
-func (e *emitter) userLocation(im *image, addr, at uint64) (loc *profile.Location, mapped bool) {
+func (e *emitter) userLocation(im *image, addr, at uint64) (f userFrame, mapped bool) {
 	var m *timedMapping
 	if im != nil {
 		m = im.find(addr, at)
 	}
 	if m == nil {
-		return e.location(nil, addr), false
+		return userFrame{loc: e.location(nil, addr)}, false
 	}
 	if m.obj == nil {
 		m.obj = e.rec.objects.of(im.pid, &m.mapping)
 	}
 	pm, base := e.userMapping(im, m, addr)
-	return e.location(pm, addr-base), true
+	f.loc = e.location(pm, addr-base)
+	if l := e.rec.agg.python.known[m.obj].library; l != nil {
+		f.loop = l.InLoop(addr - base)
+	}
+	return f, true
 }
 
 // userMapping is the profile's mapping for one of a process, and what to subtract from addresses in it. A file that could be read gets

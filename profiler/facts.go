@@ -245,6 +245,8 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 	}
 	loss("processes_unread", r.procs.unread)
 	loss("mappings_over_bound", r.procs.truncated)
+	loss("lost.python_frames", r.agg.python.lost)
+	loss("lost.python_stacks", c.PythonUnreadable)
 	loss("files_not_held", r.objects.unheld)
 }
 

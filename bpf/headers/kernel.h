@@ -71,6 +71,13 @@ struct sched_info {
 #if defined(__TARGET_ARCH_x86)
 struct thread_struct {
 	unsigned long sp; /* of a thread that is not running */
+	unsigned long fsbase; /* the thread pointer */
+};
+#else
+struct thread_struct {
+	struct {
+		unsigned long tp_value; /* the thread pointer, as of the last switch */
+	} uw;
 };
 #endif
 
@@ -122,9 +129,7 @@ struct task_struct {
 	int on_cpu;
 	char comm[16];
 	struct pid *thread_pid;
-#if defined(__TARGET_ARCH_x86)
 	struct thread_struct thread;
-#endif
 	struct css_set *cgroups;
 };
 

@@ -26,6 +26,9 @@ type Code struct {
 	lines []byte // co_linetable or co_lnotab
 }
 
+// Size is about how many bytes of memory the code object takes here.
+func (c *Code) Size() int { return len(c.Name) + len(c.File) + len(c.lines) + 128 }
+
 // errReplaced says that memory holds another code object than when the stack was taken.
 var errReplaced = errors.New("the code object was freed since")
 
