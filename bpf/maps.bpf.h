@@ -93,6 +93,21 @@ static __always_inline __u64 mix(__u64 h, __u64 word)
 	return h ^ h >> 32;
 }
 
+#define WAKE_GAP 20000000 /* ns */
+
+static __u64 woken_at;
+
+/* For records that should be read soon, but may come in storms. */
+static __always_inline __u64 wake_seldom(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - woken_at < WAKE_GAP)
+		return BPF_RB_NO_WAKEUP;
+	woken_at = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 static __always_inline struct counters *get_counters(void)
 {
 	__u32 zero = 0;

@@ -173,6 +173,7 @@ unreadable:
 	return 0;
 }
 
+/* Sends the stack unless user space has it. It is read soon, since code that runs once, such as a module's, is freed when it has. */
 static __always_inline __u64 publish_python(struct python_walk *w, __u32 tgid, struct counters *c)
 {
 	__u64 id = mix(w->hash, w->end | (__u64)w->n << 8);
@@ -191,7 +192,7 @@ static __always_inline __u64 publish_python(struct python_walk *w, __u32 tgid, s
 	if (bpf_ringbuf_output(&records, &w->rec,
 			       __builtin_offsetof(struct python_record, frames) +
 				       n * sizeof(struct python_frame),
-			       BPF_RB_NO_WAKEUP)) {
+			       wake_seldom())) {
 		COUNT(c, ring_full_stacks);
 		return id;
 	}

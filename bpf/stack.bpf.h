@@ -45,10 +45,6 @@ __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 	return h;
 }
 
-#define WAKE_GAP 20000000 /* ns */
-
-static __u64 woken_at;
-
 /* Whether a program of this hash is new to the reader; 0 is none. */
 static __always_inline bool unheard_of(__u64 program)
 {
@@ -68,17 +64,11 @@ static __always_inline bool unheard_of(__u64 program)
  * as programs live. At most every 20 ms, as storms of them must not wake it each time. Otherwise it looks by itself, each second. */
 static __always_inline __u64 wake_flags(__u64 program)
 {
-	__u64 now;
-
 	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
 		return BPF_RB_FORCE_WAKEUP;
 	if (!unheard_of(program))
 		return BPF_RB_NO_WAKEUP;
-	now = bpf_ktime_get_ns();
-	if (now - woken_at < WAKE_GAP)
-		return BPF_RB_NO_WAKEUP;
-	woken_at = now;
-	return BPF_RB_FORCE_WAKEUP;
+	return wake_seldom();
 }
 
 /* The name of a stack, in both rings and files. */
