@@ -8,7 +8,7 @@
 //
 //	kernel.go   [kernel.kallsyms], [module], [bpf]   /proc/kallsyms, read once
 //	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), and for Go programs pclntab (pclntab.go)
-//	perfmap.go  memory without a file                the perf map of the process' JIT
+//	perfmap.go  memory without a file                the perf map of the process' JIT; names of V8's code are read by v8.go
 //	vsyscall.go [vsyscall]                           the three addresses of its ABI
 //
 // The work is asked for and done in bulk: the addresses of a source are sorted first, then its table is streamed past them (or,
