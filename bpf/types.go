@@ -2,12 +2,19 @@
 
 package bpf
 
+import "unsafe"
+
 // The shared structs of types.h, as bpf2go reads them from the objects.
 type (
 	CountKey   = SweepCountKey
 	CountValue = SweepCountValue
 	ThreadTime = SweepThreadTime
 	Counters   = SweepCounters
+
+	UnwindProcess = SampleUnwindProcess
+	UnwindMapping = SampleUnwindMapping
+	UnwindFile    = SampleUnwindFile
+	UnwindPage    = SampleUnwindPage
 )
 
 // Kinds of counts (enum kind).
@@ -62,6 +69,41 @@ const (
 	UserBroken
 	User32Bit
 )
+
+// UnwindFileUsed is where in an UnwindFile the kernel notes when it was used.
+const UnwindFileUsed = int(unsafe.Offsetof(UnwindFile{}.Used))
+
+// UnwindReason says why a walk by tables had to guess, or broke.
+type UnwindReason uint8
+
+// The reasons (enum unwind_reason). All but the first two, and the last four, mean: by frame pointer, which is a guess.
+const (
+	UnwindByTable UnwindReason = iota
+	UnwindByFP                 // code that is known to keep frame pointers
+	UnwindNoProcess
+	UnwindPending
+	UnwindAnonymous
+	UnwindNoTable
+	UnwindNoRoom
+	UnwindNoRow
+	UnwindNoMapping
+	UnwindUnsupported
+	UnwindUnreadable
+	UnwindAstray
+	unwindReasonEnd
+)
+
+var unwindReasonNames = [unwindReasonEnd]string{
+	"", "frame_pointer", "no_process", "table_pending", "anonymous", "no_table", "no_room", "no_row", "no_mapping", "unsupported", "unreadable", "astray",
+}
+
+// String gives the reason as it stands in facts.
+func (r UnwindReason) String() string {
+	if r < unwindReasonEnd {
+		return unwindReasonNames[r]
+	}
+	return "unknown"
+}
 
 // MaxFrames is the depth at which each half of a stack is cut.
 const MaxFrames = 127
