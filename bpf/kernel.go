@@ -31,6 +31,7 @@ type Kernel struct {
 	progs  map[string]*ebpf.Program
 	links  []io.Closer
 	ring   *ringbuf.Reader
+	slabs  []*ebpf.Map
 	tables [2]*ebpf.Map
 	active int
 	blind  bool // sweeps can't read user memory
@@ -123,6 +124,13 @@ func (k *Kernel) load(types *btf.Spec) (err error) {
 func (f *family) open(constants map[string]any) (err error) {
 	if f.spec, err = f.load(); err != nil {
 		return fmt.Errorf("eBPF object: %w", err)
+	}
+	if kept, ok := f.spec.Maps["unwind_kept"]; ok && constants["with_tables"] == true {
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return fmt.Errorf("number of CPUs: %w", err)
+		}
+		kept.MaxEntries = uint32(cpus)
 	}
 	return set(f.spec, constants)
 }
@@ -284,6 +292,16 @@ func (k *Kernel) RemovePython(pid int) error {
 	return nil
 }
 
+// Targets are the processes that were added, and the children that came of them.
+func (k *Kernel) Targets() []int {
+	var pids []int
+	var pid, with uint32
+	for all := k.maps["targets"].Iterate(); all.Next(&pid, &with); {
+		pids = append(pids, int(pid))
+	}
+	return pids
+}
+
 // RingFD is a file descriptor to poll: it is readable when the programs want the ring to be read.
 func (k *Kernel) RingFD() int { return k.maps["records"].FD() }
 
@@ -367,6 +385,9 @@ func (k *Kernel) Close() error {
 		errs = append(errs, p.Close())
 	}
 	for _, m := range k.maps {
+		errs = append(errs, m.Close())
+	}
+	for _, m := range k.slabs {
 		errs = append(errs, m.Close())
 	}
 	return errors.Join(errs...)

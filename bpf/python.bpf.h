@@ -56,7 +56,7 @@ static __always_inline __u32 code_offset(const struct python_process *p, __u64 c
 	return at > PYTHON_BEFORE ? PYTHON_BEFORE : at;
 }
 
-static __always_inline void add_frame(struct python_walk *w, __u64 code, __u64 where)
+static __always_inline void add_python_frame(struct python_walk *w, __u64 code, __u64 where)
 {
 	__u32 n = w->n;
 
@@ -118,7 +118,7 @@ __noinline int python_step(struct python_walk *w)
 	where |= (__u64)code_identity(&w->process, code) << 32;
 	if (w->process.marks == PYTHON_EACH || (w->process.marks == PYTHON_FLAG && mark))
 		where |= PYTHON_ENTRY;
-	add_frame(w, code, where);
+	add_python_frame(w, code, where);
 	return 0;
 }
 

@@ -23,7 +23,9 @@ type Stack struct {
 	ID     uint64
 	Tgid   uint32
 	End    StackEnd
-	Python uint64 // a user stack: ID of the frames of Python that it runs, or 0
+	Reason UnwindReason // why it is a guess, or broken
+	Fault  int          // the frame with that reason
+	Python uint64       // a user stack: ID of the frames of Python that it runs, or 0
 	Frames []uint64
 }
 
@@ -136,13 +138,15 @@ func parse(b []byte, h Handler) (int, error) {
 func parseStack(b []byte, h Handler) (int, error) {
 	n := int(binary.NativeEndian.Uint32(b[4:]))
 	end := stackHeader + 8*n
-	if n > MaxFrames || len(b) < end {
+	if n > MaxFrames || len(b) < end || int(b[22]) > max(0, n-1) {
 		return 0, errShort
 	}
 	s := Stack{
 		ID:     binary.NativeEndian.Uint64(b[8:]),
 		Tgid:   binary.NativeEndian.Uint32(b[16:]),
-		End:    StackEnd(binary.NativeEndian.Uint32(b[20:])),
+		End:    StackEnd(b[20]), // both architectures are little-endian
+		Reason: UnwindReason(b[21]),
+		Fault:  int(b[22]),
 		Python: binary.NativeEndian.Uint64(b[24:]),
 		Frames: make([]uint64, n),
 	}

@@ -74,6 +74,15 @@ type SampleCounters struct {
 	ClockBackwards   uint64
 }
 
+type SampleKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
 type SamplePythonProcess struct {
 	_             structs.HostLayout
 	KeyAt         uint64
@@ -102,14 +111,24 @@ type SamplePythonProcess struct {
 type SampleScratch struct {
 	_    structs.HostLayout
 	Walk struct {
-		_        structs.HostLayout
-		Fp       uint64
-		Sp       uint64
-		Hash     uint64
-		N        uint32
-		End      uint32
-		Windowed uint32
-		Pad      uint32
+		_         structs.HostLayout
+		Fp        uint64
+		Sp        uint64
+		Hash      uint64
+		Window    uint64
+		N         uint32
+		End       uint32
+		Pc        uint64
+		Seed      uint64
+		Maps      uint32
+		N_maps    uint32
+		Version   uint32
+		Exact     uint8
+		Innermost uint8
+		Reason    uint8
+		Fault     uint8
+		Rdi       uint64
+		R10       uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -203,6 +222,40 @@ type SampleScratch struct {
 	Window [256]uint64
 }
 
+type SampleUnwindFile struct {
+	_         structs.HostLayout
+	Base      uint64
+	Pages     uint32
+	PageCount uint32
+	Rules     uint32
+	Used      uint32
+	Gap       uint32
+	Pad       uint32
+}
+
+type SampleUnwindMapping struct {
+	_      structs.HostLayout
+	Start  uint64
+	End    uint64
+	Bias   uint64
+	File   uint32
+	Reason uint32
+}
+
+type SampleUnwindPage struct {
+	_    structs.HostLayout
+	Rows uint32
+	N    uint32
+}
+
+type SampleUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -219,15 +272,22 @@ const (
 	SampleMapSampleScratch   = "sample_scratch"
 	SampleMapSeen            = "seen"
 	SampleMapTargets         = "targets"
+	SampleMapUnwindKept      = "unwind_kept"
+	SampleMapUnwindProcesses = "unwind_processes"
+	SampleMapUnwindSlabs     = "unwind_slabs"
 	SampleProgAssaySample    = "assay_sample"
 	SampleVarHashSeed        = "hash_seed"
 	SampleVarPidnsInum       = "pidns_inum"
 	SampleVarPidnsLevel      = "pidns_level"
+	SampleVarSlabFile        = "slab_file"
+	SampleVarSlabMapping     = "slab_mapping"
+	SampleVarSlabPage        = "slab_page"
 	SampleVarTargetCgroup    = "target_cgroup"
 	SampleVarTargetComm      = "target_comm"
 	SampleVarTargetKind      = "target_kind"
 	SampleVarTargetSubsys    = "target_subsys"
 	SampleVarWithCpu         = "with_cpu"
+	SampleVarWithTables      = "with_tables"
 )
 
 // LoadSample returns the embedded CollectionSpec for Sample.
@@ -291,6 +351,9 @@ type SampleMapSpecs struct {
 	SampleScratch   *ebpf.MapSpec `ebpf:"sample_scratch"`
 	Seen            *ebpf.MapSpec `ebpf:"seen"`
 	Targets         *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
 }
 
 // SampleVariableSpecs contains global variables before they are loaded into the kernel.
@@ -300,11 +363,15 @@ type SampleVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	WithCpu      *ebpf.VariableSpec `ebpf:"with_cpu"`
+	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 }
 
 // SampleObjects contains all objects after they have been loaded into the kernel.
@@ -339,6 +406,9 @@ type SampleMaps struct {
 	SampleScratch   *ebpf.Map `ebpf:"sample_scratch"`
 	Seen            *ebpf.Map `ebpf:"seen"`
 	Targets         *ebpf.Map `ebpf:"targets"`
+	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
 }
 
 func (m *SampleMaps) Close() error {
@@ -355,6 +425,9 @@ func (m *SampleMaps) Close() error {
 		m.SampleScratch,
 		m.Seen,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 	)
 }
 
@@ -365,11 +438,15 @@ type SampleVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	WithCpu      *ebpf.Variable `ebpf:"with_cpu"`
+	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 }
 
 // SamplePrograms contains all programs after they have been loaded into the kernel.

@@ -142,14 +142,24 @@ type SweepPythonProcess struct {
 type SweepScratch struct {
 	_    structs.HostLayout
 	Walk struct {
-		_        structs.HostLayout
-		Fp       uint64
-		Sp       uint64
-		Hash     uint64
-		N        uint32
-		End      uint32
-		Windowed uint32
-		Pad      uint32
+		_         structs.HostLayout
+		Fp        uint64
+		Sp        uint64
+		Hash      uint64
+		Window    uint64
+		N         uint32
+		End       uint32
+		Pc        uint64
+		Seed      uint64
+		Maps      uint32
+		N_maps    uint32
+		Version   uint32
+		Exact     uint8
+		Innermost uint8
+		Reason    uint8
+		Fault     uint8
+		Rdi       uint64
+		R10       uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -281,6 +291,7 @@ const (
 	SweepVarTargetKind       = "target_kind"
 	SweepVarTargetSubsys     = "target_subsys"
 	SweepVarUseRqClock       = "use_rq_clock"
+	SweepVarWithTables       = "with_tables"
 )
 
 // LoadSweep returns the embedded CollectionSpec for Sweep.
@@ -367,6 +378,7 @@ type SweepVariableSpecs struct {
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.VariableSpec `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 }
 
 // SweepObjects contains all objects after they have been loaded into the kernel.
@@ -438,6 +450,7 @@ type SweepVariables struct {
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.Variable `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 }
 
 // SweepPrograms contains all programs after they have been loaded into the kernel.

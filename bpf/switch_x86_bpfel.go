@@ -120,6 +120,15 @@ type SwitchCounters struct {
 	ClockBackwards   uint64
 }
 
+type SwitchKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
 type SwitchPythonProcess struct {
 	_             structs.HostLayout
 	KeyAt         uint64
@@ -158,14 +167,24 @@ type SwitchRemembered struct {
 type SwitchScratch struct {
 	_    structs.HostLayout
 	Walk struct {
-		_        structs.HostLayout
-		Fp       uint64
-		Sp       uint64
-		Hash     uint64
-		N        uint32
-		End      uint32
-		Windowed uint32
-		Pad      uint32
+		_         structs.HostLayout
+		Fp        uint64
+		Sp        uint64
+		Hash      uint64
+		Window    uint64
+		N         uint32
+		End       uint32
+		Pc        uint64
+		Seed      uint64
+		Maps      uint32
+		N_maps    uint32
+		Version   uint32
+		Exact     uint8
+		Innermost uint8
+		Reason    uint8
+		Fault     uint8
+		Rdi       uint64
+		R10       uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -259,6 +278,14 @@ type SwitchScratch struct {
 	Window [256]uint64
 }
 
+type SwitchUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -276,6 +303,9 @@ const (
 	SwitchMapSeen            = "seen"
 	SwitchMapSwitchScratch   = "switch_scratch"
 	SwitchMapTargets         = "targets"
+	SwitchMapUnwindKept      = "unwind_kept"
+	SwitchMapUnwindProcesses = "unwind_processes"
+	SwitchMapUnwindSlabs     = "unwind_slabs"
 	SwitchMapWakerScratch    = "waker_scratch"
 	SwitchMapWalks           = "walks"
 	SwitchMapWindow          = "window"
@@ -290,11 +320,15 @@ const (
 	SwitchVarPidnsInum       = "pidns_inum"
 	SwitchVarPidnsLevel      = "pidns_level"
 	SwitchVarSampleGap       = "sample_gap"
+	SwitchVarSlabFile        = "slab_file"
+	SwitchVarSlabMapping     = "slab_mapping"
+	SwitchVarSlabPage        = "slab_page"
 	SwitchVarTargetCgroup    = "target_cgroup"
 	SwitchVarTargetComm      = "target_comm"
 	SwitchVarTargetKind      = "target_kind"
 	SwitchVarTargetSubsys    = "target_subsys"
 	SwitchVarUseRqClock      = "use_rq_clock"
+	SwitchVarWithTables      = "with_tables"
 	SwitchVarWithWakers      = "with_wakers"
 )
 
@@ -361,6 +395,9 @@ type SwitchMapSpecs struct {
 	Seen            *ebpf.MapSpec `ebpf:"seen"`
 	SwitchScratch   *ebpf.MapSpec `ebpf:"switch_scratch"`
 	Targets         *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
 	WakerScratch    *ebpf.MapSpec `ebpf:"waker_scratch"`
 	Walks           *ebpf.MapSpec `ebpf:"walks"`
 	Window          *ebpf.MapSpec `ebpf:"window"`
@@ -379,11 +416,15 @@ type SwitchVariableSpecs struct {
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
 	SampleGap    *ebpf.VariableSpec `ebpf:"sample_gap"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.VariableSpec `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 	WithWakers   *ebpf.VariableSpec `ebpf:"with_wakers"`
 }
 
@@ -420,6 +461,9 @@ type SwitchMaps struct {
 	Seen            *ebpf.Map `ebpf:"seen"`
 	SwitchScratch   *ebpf.Map `ebpf:"switch_scratch"`
 	Targets         *ebpf.Map `ebpf:"targets"`
+	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
 	WakerScratch    *ebpf.Map `ebpf:"waker_scratch"`
 	Walks           *ebpf.Map `ebpf:"walks"`
 	Window          *ebpf.Map `ebpf:"window"`
@@ -440,6 +484,9 @@ func (m *SwitchMaps) Close() error {
 		m.Seen,
 		m.SwitchScratch,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 		m.WakerScratch,
 		m.Walks,
 		m.Window,
@@ -459,11 +506,15 @@ type SwitchVariables struct {
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
 	SampleGap    *ebpf.Variable `ebpf:"sample_gap"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.Variable `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 	WithWakers   *ebpf.Variable `ebpf:"with_wakers"`
 }
 

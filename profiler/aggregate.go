@@ -18,12 +18,15 @@ type aggregate struct {
 	counts  map[countKey]*bpf.CountValue
 	threads []bpf.Thread
 	flush   chan struct{}
-	catchUp func() // reads the side band; the caller holds mu
-	again   uint64 // stacks that came more than once
+	catchUp func()    // reads the side band; the caller holds mu
+	unwind  *unwinder // nil: user stacks by frame pointers
+	again   uint64    // stacks that came more than once
 }
 
 type stack struct {
 	end    bpf.StackEnd
+	reason bpf.UnwindReason
+	fault  int      // the frame with that reason
 	python uint64   // ID of the frames of Python that it runs, or 0
 	frames []uint64 // leaf first
 }
@@ -49,16 +52,22 @@ func (a *aggregate) Stack(s bpf.Stack) {
 		a.again++
 		return
 	}
-	a.stacks[s.ID] = stack{s.End, s.Python, s.Frames}
-	if s.End == bpf.KernelStack || s.End == bpf.KernelCut {
+	a.stacks[s.ID] = stack{s.End, s.Reason, s.Fault, s.Python, s.Frames}
+	if s.End == bpf.KernelStack || s.End == bpf.KernelCut || len(s.Frames) == 0 {
 		return
 	}
-	if a.procs.table[int(s.Tgid)] == nil {
-		a.catchUp() // before /proc is asked: it may have been born just now
+	if a.procs.table[int(s.Tgid)] == nil || s.Reason == bpf.UnwindNoMapping {
+		a.catchUp() // before /proc is asked: it may have been born just now, or mapped more
 	}
 	im := a.procs.imageAt(int(s.Tgid), maxTime)
 	if im == nil {
 		return
+	}
+	if a.unwind != nil {
+		a.unwind.follow(int(s.Tgid), im, a.procs.files)
+		if m := im.find(s.Frames[s.Fault]-1, maxTime); m != nil && s.Reason == bpf.UnwindNoRoom {
+			a.unwind.missed(m)
+		}
 	}
 	for _, addr := range s.Frames {
 		if m := im.find(addr, maxTime); m != nil && m.obj == nil {

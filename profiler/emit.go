@@ -36,7 +36,7 @@ func (r *Recording) Object(m *profile.Mapping) (*OpenFile, error) {
 	if o == nil {
 		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
 	}
-	if o.path == "[vdso]" {
+	if o.path == vdsoName {
 		return vdso()
 	}
 	return o.view()
@@ -143,7 +143,7 @@ func (r *Recorder) emit() (*Recording, error) {
 		p:        &profile.Profile{TimeNanos: r.start.UnixNano(), DurationNanos: r.end.Sub(r.start).Nanoseconds()},
 		behind:   map[*profile.Mapping]*object{},
 		mappings: map[mappingKey]*profile.Mapping{}, locations: map[locationKey]*profile.Location{},
-		functions:       map[string]*profile.Location{},
+		functions: map[string]*profile.Location{}, quality: stackTimes{why: map[fault]int64{}},
 		pythonFunctions: map[pythonFrame]*profile.Function{}, pythonLines: map[pythonFrame]*profile.Location{},
 	}
 	e.setTypes()
@@ -434,7 +434,7 @@ func (e *emitter) userMapping(im *image, m *timedMapping, addr uint64) (pm *prof
 	switch {
 	case o.anon:
 		pm.File = fmt.Sprintf("[anon pid %d]", im.pid)
-	case m.path == "[vdso]":
+	case m.path == vdsoName:
 		base = m.start
 		key = mappingKey{path: m.path}
 		pm.Start, pm.Limit, pm.Offset = 0, m.end-m.start, 0

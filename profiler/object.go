@@ -65,7 +65,7 @@ func (s *objects) of(pid int, m *mapping) *object {
 	if m.buildID == "" {
 		key.inode = m.inode
 	}
-	if !m.isFile() && m.path != "[vdso]" && m.path != "[vsyscall]" {
+	if !m.isFile() && m.path != vdsoName && m.path != "[vsyscall]" {
 		key = objectKey{pid: pid}
 	}
 	o := s.byKey[key]
@@ -214,6 +214,16 @@ func (o *object) segment(off uint64) (elfx.Load, bool) {
 		}
 	}
 	return elfx.Load{}, false
+}
+
+// bias is what to subtract from addresses in m, which shows o, for the vaddrs of the file.
+func (o *object) bias(m *mapping) uint64 {
+	for _, l := range o.loads {
+		if l.Executable() && l.Off < m.off+(m.end-m.start) && m.off < l.Off+l.Filesz {
+			return m.start - m.off + l.Off - l.Vaddr
+		}
+	}
+	return m.start // the vdso
 }
 
 // close closes all files.

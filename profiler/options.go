@@ -20,6 +20,21 @@ const (
 	Wall   Mode = "wall"   // both, and the run queue, joined under each thread
 )
 
+// Unwinding is how user stacks are walked.
+type Unwinding string
+
+// The ways to walk.
+const (
+	ByTables        Unwinding = "auto" // by the call frame information of each file; where there is none, by frame pointers
+	ByFramePointers Unwinding = "fp"   // by frame pointers alone
+)
+
+// DefaultUnwindMemory is the default of Options.UnwindMemory.
+const DefaultUnwindMemory = 64 << 20
+
+// minUnwindMemory is enough for a few small programs.
+const minUnwindMemory = 4 << 20
+
 // MaxFreq bounds the sampling frequency: at 20 kHz a CPU does little else than sample.
 const MaxFreq = 20000
 
@@ -39,6 +54,9 @@ type Options struct {
 	Exact    bool          // a stack for every wait
 	Wakers   bool          // the stack of the thread that ended a wait
 	CPULabel bool          // CPU samples by CPU
+
+	Unwind       Unwinding // "": auto
+	UnwindMemory int       // bytes of kernel memory for tables; 0: DefaultUnwindMemory
 
 	// Started is called when everything is loaded and recording has begun.
 	Started func()
@@ -85,6 +103,18 @@ func (o *Options) complete() error {
 	}
 	if o.Freq < 0 || o.Freq > MaxFreq {
 		return fmt.Errorf("frequency %d: want 1 to %d samples a second", o.Freq, MaxFreq)
+	}
+	if o.Unwind == "" {
+		o.Unwind = ByTables
+	}
+	if o.Unwind != ByTables && o.Unwind != ByFramePointers {
+		return fmt.Errorf("unwinding %q: want auto or fp", o.Unwind)
+	}
+	if o.UnwindMemory == 0 {
+		o.UnwindMemory = DefaultUnwindMemory
+	}
+	if o.UnwindMemory < minUnwindMemory {
+		return fmt.Errorf("memory for unwinding %d: want at least %d bytes, or unwinding by frame pointers alone", o.UnwindMemory, minUnwindMemory)
 	}
 	if o.MinBlock < 0 || o.Duration < 0 {
 		return errors.New("a duration can't be negative")

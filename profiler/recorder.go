@@ -23,6 +23,7 @@ type Recorder struct {
 	procs   *processes
 	agg     *aggregate
 	command *command
+	unwind  *unwinder // nil: user stacks by frame pointers
 
 	window     bpf.Window // of time accounting
 	start, end time.Time
@@ -90,7 +91,11 @@ func (r *Recorder) open() error {
 		r.side = nil
 	}
 	if r.side != nil {
-		r.agg.catchUp = func() { r.side.read(r.procs) }
+		r.agg.catchUp = r.readEvents
+	}
+	if r.opts.Unwind == ByTables {
+		r.unwind = newUnwinder(r.kernel, r.opts.UnwindMemory)
+		r.agg.unwind = r.unwind
 	}
 	if err := r.kernel.Attach(); err != nil {
 		return err
@@ -120,8 +125,27 @@ func (r *Recorder) startWithCommand() (err error) {
 	return err
 }
 
+// maxPrepare is how long the begin of a recording waits for unwind tables. A command stands still meanwhile.
+const maxPrepare = 500 * time.Millisecond
+
+// prepare has the tables made of what the targets have mapped already.
+func (r *Recorder) prepare() {
+	if r.unwind == nil {
+		return
+	}
+	r.agg.mu.Lock()
+	for _, pid := range r.kernel.Targets() {
+		if im := r.procs.imageAt(pid, maxTime); im != nil {
+			r.unwind.follow(pid, im, r.objects)
+		}
+	}
+	r.agg.mu.Unlock()
+	r.unwind.await(maxPrepare)
+}
+
 // begin opens the window.
 func (r *Recorder) begin() (err error) {
+	r.prepare()
 	r.steal = stealTime()
 	r.start = time.Now()
 	if r.opts.accounts() {
@@ -248,7 +272,16 @@ func (r *Recorder) readSide() {
 	}
 	r.agg.mu.Lock()
 	defer r.agg.mu.Unlock()
-	r.side.read(r.procs)
+	r.readEvents()
+}
+
+// readEvents reads the side band; the caller holds the lock of the aggregate.
+func (r *Recorder) readEvents() {
+	for pid := range r.side.read(r.procs) {
+		if r.unwind != nil {
+			r.unwind.changed(pid, r.procs)
+		}
+	}
 }
 
 // graves is the number of ended processes that are not forgotten yet.
@@ -287,6 +320,9 @@ func (r *Recorder) look() error {
 		}
 	}
 	r.ncpu = max(r.ncpu, len(cpus))
+	if r.unwind != nil {
+		r.unwind.tick(time.Now())
+	}
 	if r.opts.Progress == nil {
 		return nil
 	}
@@ -315,6 +351,9 @@ func (r *Recorder) collect() (*Recording, error) {
 		return nil, err
 	}
 	r.end = time.Now()
+	if r.unwind != nil {
+		r.unwind.stop()
+	}
 	r.steal = max(0, stealTime()-r.steal)
 	err := r.watcher.stop()
 	r.watcher = nil
@@ -374,6 +413,9 @@ func (r *Recorder) close() error {
 	if r.watcher != nil {
 		errs = append(errs, r.watcher.stop())
 		r.watcher = nil
+	}
+	if r.unwind != nil {
+		r.unwind.stop()
 	}
 	if r.sampler != nil {
 		errs = append(errs, r.sampler.close())

@@ -40,7 +40,7 @@ enum {
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
-enum { BPF_F_NO_PREALLOC = 1U << 0 };
+enum { BPF_F_NO_PREALLOC = 1U << 0, BPF_F_MMAPABLE = 1U << 10 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -139,6 +139,9 @@ struct linux_binprm;
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long bp;
+	unsigned long r10;
+	unsigned long cx;
+	unsigned long di;
 	unsigned long orig_ax;
 	unsigned long ip;
 	unsigned long cs;
@@ -148,8 +151,9 @@ struct pt_regs {
 #define REGS_FP(r) ((r)->bp)
 #define REGS_SP(r) ((r)->sp)
 #define REGS_64BIT(r) ((r)->cs == 0x33)
-/* The number of the system call that the thread is in, or -1. */
-#define REGS_SYSCALL(r) ((int)(long)(r)->orig_ax)
+/* The number of the system call that the thread is in, or -1. The instruction leaves the address behind it in rcx: where that is not the
+ * thread's own any more, it goes on elsewhere, in a signal handler or with the call once more. */
+#define REGS_SYSCALL(r) (REGS_64BIT(r) && (r)->cx != (r)->ip ? -1 : (int)(long)(r)->orig_ax)
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	__u64 regs[31];

@@ -37,6 +37,7 @@ type recordFlags struct {
 	split  bool
 	json   bool
 	quiet  bool
+	memory int // MiB
 }
 
 // defaultFreq keeps out of step with what happens a hundred times a second.
@@ -58,6 +59,7 @@ under each thread. Several, with commas, become sample types of one file, or a f
   sudo assay record --format flamegraph -o cpu.html --cgroup /sys/fs/cgroup/system.slice`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.opts.Command = args
+			f.opts.UnwindMemory = f.memory << 20
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -73,6 +75,8 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.BoolVar(&f.opts.Exact, "exact", false, "take the stack of every wait, however short (costs more)")
 	fl.BoolVar(&f.opts.Wakers, "wakers", false, "record who ended each wait, with its stack")
 	fl.BoolVar(&f.opts.CPULabel, "cpu-label", false, "tell CPU samples apart by CPU")
+	fl.StringVar((*string)(&f.opts.Unwind), "unwind", string(profiler.ByTables), "walk user stacks by unwind tables (auto), or by frame pointers alone (fp)")
+	fl.IntVar(&f.memory, "unwind-memory", profiler.DefaultUnwindMemory>>20, "kernel memory for unwind tables, in MiB")
 	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
 	fl.StringVar(&f.format, "format", "pprof", "pprof, folded, text or flamegraph")
 	fl.StringVarP(&f.output, "output", "o", "", "file to write, - for stdout (default assay-MODE-TIME.pb.gz)")

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unwind
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/assaylab/assay/internal/elfx"
+)
+
+const (
+	maxFDEs         = 1 << 21
+	defaultMaxBytes = 32 << 20
+)
+
+// Options bounds a table.
+type Options struct {
+	MaxBytes int // of rows; 0 means 32 MiB, eight million rows
+}
+
+// Build makes the table of an ELF file of size bytes, for x86-64 or arm64. It reads the file in pieces, some of them twice, and
+// never all of it. A file without call frame information gives a table without pages. ErrTooLarge says that the table would
+// have more rows than the options allow; other errors, that the file is no ELF file, not one of those machines, or can't be read.
+func Build(r io.ReaderAt, size int64, options Options) (*Table, error) {
+	f, err := elfx.Open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{file: f}
+	switch f.Machine() {
+	case elf.EM_X86_64:
+		b.mach = amd64
+	case elf.EM_AARCH64:
+		b.mach = arm64
+	default:
+		return nil, fmt.Errorf("no unwind tables for machine %v", f.Machine())
+	}
+	if options.MaxBytes == 0 {
+		options.MaxBytes = defaultMaxBytes
+	}
+	if err := b.build(options.MaxBytes / RowSize); err != nil {
+		return nil, fmt.Errorf("unwind table: %w", err)
+	}
+	return b.table, nil
+}
+
+// builder makes a table in two passes: the first finds the functions and sorts them, the second runs their instructions.
+type builder struct {
+	file   *elfx.File
+	mach   *machine
+	low    uint64 // lowest vaddr of code
+	frames *frames
+	table  *Table
+	layout *layout
+	index  []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
+}
+
+func (b *builder) build(maxRows int) error {
+	b.table = &Table{Machine: b.mach.elf, Stats: Stats{Unsupported: map[Reason]int{}}}
+	if !b.findCode() {
+		return nil
+	}
+	b.table.Base = b.low &^ (pageSize - 1)
+	b.layout = newLayout(b.table, maxRows)
+	if data, debug := b.findFrames(); data != nil {
+		b.frames = &frames{data: data, debug: debug, mach: b.mach, cies: make(map[uint64]*cie)}
+		if err := b.findFunctions(); err != nil {
+			return err
+		}
+	}
+	slices.Sort(b.index)
+	if err := b.runAll(); err != nil {
+		return err
+	}
+	err := b.layout.finish()
+	b.table.Stats.Rows = b.table.rows()
+	return err
+}
+
+// findCode finds the lowest vaddr of code; false when there is none.
+func (b *builder) findCode() bool {
+	found := false
+	for _, l := range b.file.Loads() {
+		if l.Executable() && l.Filesz > 0 && (!found || l.Vaddr < b.low) {
+			b.low, found = l.Vaddr, true
+		}
+	}
+	return found
+}
+
+// inCode gives how many bytes of code from vaddr on the file holds, 0 for addresses too far from the lowest to be in the table.
+func (b *builder) inCode(vaddr uint64) uint64 {
+	for _, l := range b.file.Loads() {
+		if l.Executable() && vaddr >= l.Vaddr && vaddr-l.Vaddr < l.Filesz && vaddr-b.table.Base < maxPages<<pageBits {
+			return min(l.Filesz-(vaddr-l.Vaddr), maxPages<<pageBits-(vaddr-b.table.Base))
+		}
+	}
+	return 0
+}
+
+// findFrames finds the call frame information of the file.
+func (b *builder) findFrames() (data *stretch, debug bool) {
+	if s, ok := b.file.Section(".eh_frame"); ok && s.Size > 0 {
+		return &stretch{file: b.file, off: s.Off, size: s.Size, vaddr: s.Addr}, false
+	}
+	return nil, false
+}
+
+// findFunctions fills the index.
+func (b *builder) findFunctions() error {
+	for off := uint64(0); ; {
+		if err := b.frames.step(); err != nil {
+			return err
+		}
+		e, err := b.frames.entry(off)
+		switch {
+		case errors.Is(err, errEnd):
+			return nil
+		case errors.Is(err, errMalformed):
+			b.table.Stats.Malformed++
+			return nil
+		case err != nil:
+			return err
+		}
+		if e.id != b.frames.cieID(e.wide) {
+			if err := b.findFunction(off, e); err != nil {
+				return err
+			}
+		}
+		off = e.next
+	}
+}
+
+// findFunction adds one FDE to the index. Those of code that the linker threw away have no place in the file, and no size or the address 0.
+func (b *builder) findFunction(off uint64, e entry) error {
+	d, err := b.frames.fde(e, false)
+	switch {
+	case errors.Is(err, errMalformed) || errors.Is(err, errInstruction):
+		if b.table.Stats.Malformed++; b.table.Stats.Malformed > maxMalformed {
+			return fmt.Errorf("%w: more than %d entries", errMalformed, maxMalformed)
+		}
+		return nil
+	case err != nil:
+		return err
+	}
+	if d.size == 0 || b.inCode(d.start) == 0 || off > 1<<32-1 || d.start-b.low > 1<<32-1 {
+		return nil
+	}
+	if len(b.index) == maxFDEs {
+		return ErrTooLarge
+	}
+	b.index = append(b.index, (d.start-b.low)<<32|off)
+	return nil
+}
+
+// runAll runs the instructions of all functions by their addresses.
+func (b *builder) runAll() error {
+	for i, packed := range b.index {
+		start, limit := packed>>32, uint64(1<<32)
+		if i+1 < len(b.index) {
+			limit = b.index[i+1] >> 32
+		}
+		if start == limit { // two for the same code: the last in the file counts
+			b.table.Stats.Overlaps++
+			continue
+		}
+		if err := b.runFunction(packed&(1<<32-1), b.low+limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runFunction runs the instructions of the FDE at off; what lies at limit or behind belongs to others.
+func (b *builder) runFunction(off, limit uint64) error {
+	e, err := b.frames.entry(off)
+	if err != nil {
+		return err
+	}
+	d, err := b.frames.fde(e, true)
+	if errors.Is(err, errMalformed) {
+		b.table.Stats.Malformed++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.table.Stats.Functions++
+	end := d.start + min(d.size, b.inCode(d.start))
+	if end > limit {
+		b.table.Stats.Overlaps++
+		end = limit
+	}
+	return b.runInstructions(d, end)
+}
+
+func (b *builder) runInstructions(d fde, end uint64) error {
+	p := program{frames: b.frames, cie: d.cie, state: d.cie.initial, loc: d.start}
+	span := func(to uint64) error {
+		r, lostFP := b.mach.rule(&p.state, d.cie.signal)
+		if p.loc >= end {
+			return nil
+		}
+		if lostFP {
+			b.table.Stats.LostFP++
+		}
+		return b.span(p.loc, min(to, end), r)
+	}
+	err := p.run(d.instructions, span)
+	if errors.Is(err, errInstruction) {
+		b.table.Stats.Malformed++
+		if p.loc >= end {
+			return nil
+		}
+		return b.span(p.loc, end, unsupported(ReasonMalformed))
+	}
+	if err != nil {
+		return err
+	}
+	return span(end)
+}
+
+// span lays out a rule and counts those that are not supported.
+func (b *builder) span(start, end uint64, r Rule) error {
+	if r.CFA == CFAUnsupported {
+		b.table.Stats.Unsupported[Reason(r.Aux)]++
+	}
+	return b.layout.span(start, end, r)
+}
