@@ -350,8 +350,10 @@ func (e *emitter) pythonLocation(f pythonFrame) *profile.Location {
 	function := pythonFrame{function: f.function, file: f.file, firstLine: f.firstLine}
 	fn := e.pythonFunctions[function]
 	if fn == nil {
+		// A system name of its own keeps pprof from demangling names like <module>, which it takes for C++ and leaves nothing of.
 		fn = &profile.Function{
-			ID: uint64(len(e.p.Function) + 1), Name: f.function, SystemName: f.function, Filename: f.file, StartLine: int64(f.firstLine),
+			ID: uint64(len(e.p.Function) + 1), Name: f.function, SystemName: f.file + ":" + f.function,
+			Filename: f.file, StartLine: int64(f.firstLine),
 		}
 		e.p.Function = append(e.p.Function, fn)
 		e.pythonFunctions[function] = fn

@@ -37,7 +37,8 @@ func jitFrame(name string) frame {
 	if err != nil {
 		line = 0 // nine digits fit; none would be a place without a line
 	}
-	return frame{name: function, symbol: function, file: file, line: line, start: line}
+	// A symbol of its own keeps pprof from demangling names like <anonymous>, which it takes for C++ and leaves nothing of.
+	return frame{name: function, symbol: file + ":" + function, file: file, line: line, start: line}
 }
 
 // splitV8 takes "NAME FILE" apart. A file's URL becomes a path.

@@ -29,6 +29,9 @@ func TestJITFrame(t *testing.T) {
 		{"JS:*f " + strings.Repeat("9", 40) + ":" + strings.Repeat("9", 40), frame{name: "JS:*f " + strings.Repeat("9", 40) + ":" + strings.Repeat("9", 40)}},
 	} {
 		c.want.symbol, c.want.start = c.want.name, c.want.line
+		if c.want.line > 0 {
+			c.want.symbol = c.want.file + ":" + c.want.name
+		}
 		if got := jitFrame(c.in); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.in, got, c.want)
 		}
