@@ -3,6 +3,9 @@
 package profiler
 
 import (
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/assaylab/assay/bpf"
@@ -74,7 +77,30 @@ func (a *aggregate) Stack(s bpf.Stack) {
 			m.obj = a.procs.files.of(im.pid, &m.mapping)
 		}
 	}
-	a.python.see(im)
+	a.look(im)
+}
+
+// look tells of the mappings of an image that are new since the last look to those who know interpreters and compilers.
+func (a *aggregate) look(im *image) {
+	a.python.forget(im.pid, im)
+	for ; im.looked < len(im.maps); im.looked++ {
+		m := &im.maps[im.looked]
+		switch {
+		case !m.isFile():
+		case isJITDump(m.path):
+			im.dump = a.procs.files.dump(im.pid, &m.mapping)
+		default:
+			a.python.see(im, m)
+		}
+	}
+}
+
+// isJITDump says whether a file is named as perf wants the dump of a JIT compiler to be named: jit-PID.dump.
+func isJITDump(path string) bool {
+	pid, ok := strings.CutPrefix(filepath.Base(path), "jit-")
+	pid, isDump := strings.CutSuffix(pid, ".dump")
+	_, err := strconv.ParseUint(pid, 10, 31)
+	return ok && isDump && err == nil
 }
 
 const maxTime = ^uint64(0)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -50,6 +51,19 @@ func (r *Recording) PerfMap(m *profile.Mapping) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
 	}
 	return o.openPerfMap()
+}
+
+// JITDump opens the jitdump of the process behind a mapping of anonymous memory, of which that process tells by mapping it as code.
+func (r *Recording) JITDump(m *profile.Mapping) (io.ReadCloser, error) {
+	o := r.behind[m]
+	if o == nil || o.dump == nil || o.dump.file == nil {
+		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
+	}
+	st, err := o.dump.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(io.NewSectionReader(o.dump.file, 0, st.Size())), nil
 }
 
 // Wait waits for the end of the command, which may outlive the recording, and returns its exit status as a shell would
@@ -435,6 +449,7 @@ func (e *emitter) userMapping(im *image, m *timedMapping, addr uint64) (pm *prof
 	pm = &profile.Mapping{Start: m.start, Limit: m.end, Offset: m.off, File: m.path, BuildID: o.buildID}
 	switch {
 	case o.anon:
+		o.dump = im.dump
 		pm.File = fmt.Sprintf("[anon pid %d]", im.pid)
 	case m.path == vdsoName:
 		base = m.start

@@ -25,6 +25,7 @@ type object struct {
 	anon    bool
 	pid     int // of anonymous memory: whose it is
 	root    *os.File
+	dump    *object // of anonymous memory: the jitdump that its process wrote, if any
 }
 
 // objects holds the files behind mappings. A file is opened when the first frame falls into it, since later it
@@ -76,6 +77,24 @@ func (s *objects) of(pid int, m *mapping) *object {
 	if !o.tried {
 		o.tried = true
 		s.openFor(o, pid, m)
+	}
+	return o
+}
+
+// dump is the jitdump that a mapping of process pid shows; it is opened at the first call.
+func (s *objects) dump(pid int, m *mapping) *object {
+	key := objectKey{path: m.path, inode: m.inode, pid: pid}
+	o := s.byKey[key]
+	if o != nil {
+		return o
+	}
+	o = &object{path: m.path, pid: pid, tried: true}
+	s.byKey[key] = o
+	f, err := openMapped(pid, m)
+	if err != nil {
+		o.reason = err.Error()
+	} else if s.mayHold(o, f) {
+		o.file = f
 	}
 	return o
 }

@@ -13,6 +13,8 @@ type image struct {
 	from uint64 // CLOCK_MONOTONIC; 0: before the recording
 	maps []timedMapping
 
+	looked int     // mappings that were looked at for interpreters and compilers
+	dump   *object // the jitdump that the process wrote last, nil for none
 	python pythonSide
 }
 

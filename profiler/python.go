@@ -34,7 +34,6 @@ type interpreterFile struct {
 
 // pythonSide is what an image keeps for pythons.
 type pythonSide struct {
-	looked  int // mappings looked at
 	library *python.Library
 	bias    uint64 // of the library
 	libc    *python.Specific
@@ -67,31 +66,24 @@ func newPythons(files *objects, k *bpf.Kernel) *pythons {
 	}
 }
 
-// see looks at those mappings of an image that it has not seen yet, and tells the kernel of an interpreter in them.
-func (ps *pythons) see(im *image) {
-	ps.forget(im.pid, im)
-	py := &im.python
-	if py.looked == len(im.maps) {
+// see looks at a new mapping of an image for an interpreter, and tells the kernel of it.
+func (ps *pythons) see(im *image, m *timedMapping) {
+	path := strings.TrimSuffix(m.path, " (deleted)")
+	if !python.MayHold(path) && !python.MayBeLibc(path) {
 		return
 	}
-	for ; py.looked < len(im.maps); py.looked++ {
-		m := &im.maps[py.looked]
-		path := strings.TrimSuffix(m.path, " (deleted)")
-		if !m.isFile() || !python.MayHold(path) && !python.MayBeLibc(path) {
-			continue
+	if m.obj == nil {
+		m.obj = ps.files.of(im.pid, &m.mapping)
+	}
+	py := &im.python
+	f := ps.inspect(m.obj, path)
+	if f.library != nil {
+		if seg, ok := m.obj.segment(m.off); ok {
+			py.library, py.bias = f.library, m.start-m.off+seg.Off-seg.Vaddr
 		}
-		if m.obj == nil {
-			m.obj = ps.files.of(im.pid, &m.mapping)
-		}
-		f := ps.inspect(m.obj, path)
-		if f.library != nil {
-			if seg, ok := m.obj.segment(m.off); ok {
-				py.library, py.bias = f.library, m.start-m.off+seg.Off-seg.Vaddr
-			}
-		}
-		if f.libc != nil {
-			py.libc = f.libc
-		}
+	}
+	if f.libc != nil {
+		py.libc = f.libc
 	}
 	if py.library == nil || py.libc == nil || ps.told[im.pid] == im {
 		return

@@ -76,6 +76,8 @@ func (s *processes) PerfMap(m *profile.Mapping) (io.ReadCloser, error) {
 	return os.Open(m.BuildID)
 }
 
+func (s *processes) JITDump(*profile.Mapping) (io.ReadCloser, error) { return nil, os.ErrNotExist }
+
 // TestPerfMapOfProcess: mappings that look alike get the names of their own process.
 func TestPerfMapOfProcess(t *testing.T) {
 	one, two := write(t, "perf-1.map", "1000 2000 one\n"), write(t, "perf-2.map", "1000 2000 two\n")

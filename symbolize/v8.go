@@ -41,7 +41,7 @@ func jitFrame(name string) frame {
 	return frame{name: function, symbol: file + ":" + function, file: file, line: line, start: line}
 }
 
-// splitV8 takes "NAME FILE" apart. A file's URL becomes a path.
+// splitV8 takes "NAME FILE" apart.
 func splitV8(s string) (function, file string) {
 	at := strings.LastIndexByte(s, ' ')
 	for _, p := range v8Places {
@@ -53,12 +53,17 @@ func splitV8(s string) (function, file string) {
 	if at < 0 {
 		return s, ""
 	}
-	function, file = s[:at], s[at+1:]
-	if path, ok := strings.CutPrefix(file, "file://"); ok {
-		file = path
-		if plain, err := url.PathUnescape(path); err == nil {
-			file = plain
-		}
+	return s[:at], scriptPath(s[at+1:])
+}
+
+// scriptPath is the name of a script's file: a file's URL becomes a path.
+func scriptPath(file string) string {
+	path, ok := strings.CutPrefix(file, "file://")
+	if !ok {
+		return file
 	}
-	return function, file
+	if plain, err := url.PathUnescape(path); err == nil {
+		return plain
+	}
+	return path
 }

@@ -22,6 +22,33 @@ func TestNode(t *testing.T) {
 	})
 }
 
+// TestJITDump records the same program, which tells of its code in the way that has lines, too.
+func TestJITDump(t *testing.T) {
+	script := filepath.Join(truth.Sources(t), "split.mjs")
+	settle(t, 1, func(seconds float64) error {
+		r := record(t, flags(cpuFlags, "--", "node", "--perf-prof", "--interpreted-frames-native-stack", script, secondsArg(seconds))...)
+		return errors.Join(compareCPU(t, r.p, r.truth(t).Group("cpu_ns")), checkLines(r.p, "turn", script, 8))
+	})
+}
+
+// checkLines wants a function to have been seen in a line, its inner loop, more often than in all others.
+func checkLines(p *profile.Profile, name, file string, loop int64) error {
+	lines := map[int64]int64{}
+	for _, s := range p.Sample {
+		for _, l := range s.Location {
+			if len(l.Line) == 1 && l.Line[0].Function.Name == name && l.Line[0].Function.Filename == file {
+				lines[l.Line[0].Line] += s.Value[0]
+			}
+		}
+	}
+	for line, n := range lines {
+		if line != loop && n >= lines[loop] {
+			return fmt.Errorf("%s: samples by line are %v, most should be in %d", name, lines, loop)
+		}
+	}
+	return nil
+}
+
 // checkPlace wants a function to be in a file, from a line on.
 func checkPlace(p *profile.Profile, name, file string, line int64) error {
 	for _, f := range p.Function {

@@ -227,6 +227,14 @@ func (s source) PerfMap(m *profile.Mapping) (io.ReadCloser, error) {
 	return f, nil
 }
 
+func (s source) JITDump(m *profile.Mapping) (io.ReadCloser, error) {
+	f, err := s.rec.JITDump(m)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
 // sumUp prints the summary of a file.
 func (f *recordFlags) sumUp(j job, p *profile.Profile, out, errOut io.Writer) error {
 	opts := reports.SummaryOptions{File: j.path}
