@@ -11,7 +11,7 @@ declare -A needs=(
 	[build]="clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev git make npm=npm"
 	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load.
 	[test]="strace gcc g++ clang-19 libc6-dev binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool
-		nginx-light redis-server postgresql wrk python3 node=nodejs"
+		nginx-light redis-server postgresql wrk python3 node=nodejs javac=openjdk-17-jdk-headless"
 	# Other kernels, booted in qemu.
 	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring"
 )

@@ -175,7 +175,8 @@ func (r *Recorder) emit() (*Recording, error) {
 	}
 	e.p.Comments = []string{facts.Comment()}
 	rec := &Recording{Profile: e.p, objects: r.objects, behind: e.behind, command: r.command}
-	rec.closeRest, r.objects = r.objects.close, nil
+	objects, maps := r.objects, r.javaMaps
+	rec.closeRest, r.objects, r.javaMaps = func() error { return errors.Join(maps.remove(), objects.close()) }, nil, nil
 	return rec, r.close()
 }
 

@@ -58,6 +58,10 @@ type Options struct {
 	Unwind       Unwinding // "": auto
 	UnwindMemory int       // bytes of kernel memory for tables; 0: DefaultUnwindMemory
 
+	// JavaMaps asks each Java process that still runs when recording ends to write its perf map (with jcmd, of a JDK), which
+	// is removed again when the recording is closed.
+	JavaMaps bool
+
 	// Started is called when everything is loaded and recording has begun.
 	Started func()
 	// Progress is called about once a second while recording.

@@ -35,6 +35,7 @@ type Recorder struct {
 	cpus       *onlineCPUs
 	ncpu       int
 	steal      time.Duration // by the host, until begin, then in the recording
+	javaMaps   javaMaps      // that we asked for
 	degraded   []string
 }
 
@@ -366,6 +367,9 @@ func (r *Recorder) collect() (*Recording, error) {
 	if err := r.swap(); err != nil {
 		return nil, err
 	}
+	if r.opts.JavaMaps {
+		r.askForJavaMaps()
+	}
 	return r.emit()
 }
 
@@ -426,6 +430,7 @@ func (r *Recorder) close() error {
 	if r.kernel != nil {
 		errs = append(errs, r.kernel.Close())
 	}
+	errs = append(errs, r.javaMaps.remove())
 	if r.cpus != nil {
 		errs = append(errs, r.cpus.close())
 	}

@@ -9,7 +9,8 @@
 //	kernel.go   [kernel.kallsyms], [module], [bpf]   /proc/kallsyms, read once
 //	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), and for Go programs pclntab (pclntab.go)
 //	perfmap.go  memory without a file                the perf map of the process' JIT; or its jitdump (jitdump.go);
-//	                                                 names of V8's code are read by v8.go
+//	                                                 names that V8 and HotSpot write are
+//	                                                 read by v8.go and jvm.go
 //	vsyscall.go [vsyscall]                           the three addresses of its ABI
 //
 // The work is asked for and done in bulk: the addresses of a source are sorted first, then its table is streamed past them (or,

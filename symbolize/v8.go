@@ -24,6 +24,9 @@ var v8Unnamed = map[string]string{"Script": "<script>", "Eval": "<eval>"}
 func jitFrame(name string) frame {
 	m := v8Code.FindStringSubmatch(name)
 	if m == nil {
+		if method, ok := jvmName(name); ok {
+			return frame{name: method, symbol: name}
+		}
 		return frame{name: name, symbol: name}
 	}
 	function, file := splitV8(m[2])

@@ -5,8 +5,10 @@ package main_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/pprof/profile"
 
@@ -29,6 +31,42 @@ func TestJITDump(t *testing.T) {
 		r := record(t, flags(cpuFlags, "--", "node", "--perf-prof", "--interpreted-frames-native-stack", script, secondsArg(seconds))...)
 		return errors.Join(compareCPU(t, r.p, r.truth(t).Group("cpu_ns")), checkLines(r.p, "turn", script, 8))
 	})
+}
+
+// TestJava records a program of known shares in Java, which is asked for the names of its code when recording ends. Without inlining, as
+// HotSpot tells nothing of inlined calls.
+func TestJava(t *testing.T) {
+	folder, classes := truth.Sources(t), t.TempDir()
+	if _, stderr, err := run(t, "javac", "-d", classes, filepath.Join(folder, "Split.java")); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	settle(t, 0.5, func(seconds float64) error {
+		ready := filepath.Join(t.TempDir(), "ready")
+		p := launch(t, "java", "-XX:+PreserveFramePointer", "-XX:-Inline", "-cp", classes, "Split", secondsArg(seconds), ready)
+		await(t, ready)
+		time.AfterFunc(settlingTime, func() { p.open(t) })
+		length := time.Duration(seconds*float64(time.Second)) + settlingTime
+		r := record(t, append(flags(cpuFlags), "--java-maps", "--duration", length.String(), "--pid", p.pid())...)
+		if _, err := os.Stat("/tmp/perf-" + p.pid() + ".map"); err == nil {
+			t.Error("the map that was asked for is still there")
+		}
+		if err := p.stdin.Close(); err != nil {
+			t.Fatal(err)
+		}
+		times := p.wait(t).Group("cpu_ns") // the recording may have ended first, but the shares are the same all the time
+		return compareShares(samplesOf(t, r.p, times), times)
+	})
+}
+
+// await waits for a file to be made.
+func await(t testing.TB, file string) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s was not made", file)
 }
 
 // checkLines wants a function to have been seen in a line, its inner loop, more often than in all others.

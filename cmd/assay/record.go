@@ -77,6 +77,7 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.BoolVar(&f.opts.CPULabel, "cpu-label", false, "tell CPU samples apart by CPU")
 	fl.StringVar((*string)(&f.opts.Unwind), "unwind", string(profiler.ByTables), "walk user stacks by unwind tables (auto), or by frame pointers alone (fp)")
 	fl.IntVar(&f.memory, "unwind-memory", profiler.DefaultUnwindMemory>>20, "kernel memory for unwind tables, in MiB")
+	fl.BoolVar(&f.opts.JavaMaps, "java-maps", false, "ask Java processes for the names of their compiled code, at the end (jcmd PID Compiler.perfmap)")
 	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
 	fl.StringVar(&f.format, "format", "pprof", "pprof, folded, text or flamegraph")
 	fl.StringVarP(&f.output, "output", "o", "", "file to write, - for stdout (default assay-MODE-TIME.pb.gz)")
