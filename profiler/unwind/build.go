@@ -56,6 +56,7 @@ type builder struct {
 	frames *frames
 	table  *Table
 	layout *layout
+	run    program
 	index  []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }
 
@@ -66,7 +67,11 @@ func (b *builder) build(maxRows int) error {
 	}
 	b.table.Base = b.low &^ (pageSize - 1)
 	b.layout = newLayout(b.table, maxRows)
-	if data, debug := b.findFrames(); data != nil {
+	data, debug, err := findFrames(b.file)
+	if err != nil {
+		return err
+	}
+	if data != nil {
 		b.frames = &frames{data: data, debug: debug, mach: b.mach, cies: make(map[uint64]*cie)}
 		if err := b.findFunctions(); err != nil {
 			return err
@@ -76,7 +81,7 @@ func (b *builder) build(maxRows int) error {
 	if err := b.runAll(); err != nil {
 		return err
 	}
-	err := b.layout.finish()
+	err = b.layout.finish()
 	b.table.Stats.Rows = b.table.rows()
 	return err
 }
@@ -100,14 +105,6 @@ func (b *builder) inCode(vaddr uint64) uint64 {
 		}
 	}
 	return 0
-}
-
-// findFrames finds the call frame information of the file.
-func (b *builder) findFrames() (data *stretch, debug bool) {
-	if s, ok := b.file.Section(".eh_frame"); ok && s.Size > 0 {
-		return &stretch{file: b.file, off: s.Off, size: s.Size, vaddr: s.Addr}, false
-	}
-	return nil, false
 }
 
 // findFunctions fills the index.
@@ -199,9 +196,10 @@ func (b *builder) runFunction(off, limit uint64) error {
 }
 
 func (b *builder) runInstructions(d fde, end uint64) error {
-	p := program{frames: b.frames, cie: d.cie, state: d.cie.initial, loc: d.start}
+	p := &b.run
+	*p = program{frames: b.frames, cie: d.cie, state: d.cie.initial, loc: d.start, remembered: p.remembered[:0]}
 	span := func(to uint64) error {
-		r, lostFP := b.mach.rule(&p.state, d.cie.signal)
+		r, lostFP := b.mach.rule(&p.state, d.cie)
 		if p.loc >= end {
 			return nil
 		}

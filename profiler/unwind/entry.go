@@ -56,6 +56,7 @@ type cie struct {
 	dataAlign         int64
 	pointers, lsda    byte // encodings; lsda is ehOmit where there is none
 	augmented, signal bool
+	otherRA           bool // the return address is in a register of its own
 	version           byte
 	initial           state // after the initial instructions
 }
@@ -190,9 +191,10 @@ func (f *frames) parseCIE(c *cie, in *cursor) error {
 	} else {
 		ra = in.uleb()
 	}
-	if in.bad || ra != uint64(f.mach.ra) {
+	if in.bad {
 		return errMalformed
 	}
+	c.otherRA = ra != f.mach.ra
 	return c.augment(augmentation, in)
 }
 

@@ -37,11 +37,13 @@ func words(bytes int64) (int16, bool) {
 }
 
 // rule gives what a walk needs of a state. lostFP is true when the frame pointer of the caller is where no rule can say.
-func (m *machine) rule(s *state, signal bool) (r Rule, lostFP bool) {
+func (m *machine) rule(s *state, c *cie) (r Rule, lostFP bool) {
 	switch {
+	case c.otherRA:
+		return unsupported(ReasonRA), false
 	case s.ra.how == undefined:
 		return Rule{CFA: CFAEnd}, false
-	case signal:
+	case c.signal:
 		return m.signalRule(s), false
 	}
 	if r = m.cfa(&s.cfa); r.CFA == CFAUnsupported {
@@ -64,14 +66,16 @@ func (m *machine) signalRule(s *state) Rule {
 
 // cfa gives the rule for a CFA.
 func (m *machine) cfa(c *cfaRule) Rule {
-	r := Rule{CFAOffset: 0}
+	var r Rule
 	off, offOK := words(c.off)
 	add, addOK := words(c.add)
 	switch {
 	case c.how == cfaRegister && c.reg == m.sp:
 		r.CFA = CFASP
+		off, r.Aux, offOK = m.far(c.off)
 	case c.how == cfaRegister && c.reg == m.fp:
 		r.CFA = CFAFP
+		off, r.Aux, offOK = m.far(c.off)
 	case c.how == cfaRegister && m == amd64 && c.reg < amd64Registers:
 		r.CFA, r.Aux = CFAReg, int16(c.reg)
 	case c.how == cfaRegister:
@@ -90,6 +94,18 @@ func (m *machine) cfa(c *cfaRule) Rule {
 	}
 	r.CFAOffset = off
 	return r
+}
+
+// far splits an offset in bytes into words and, on x86-64, 65,536 of these.
+func (m *machine) far(bytes int64) (low, high int16, ok bool) {
+	if low, ok = words(bytes); ok || m != amd64 {
+		return low, 0, ok
+	}
+	w := bytes / word
+	low = int16(w)
+	w = (w - int64(low)) >> 16
+	high = int16(w)
+	return low, high, bytes%word == 0 && int64(high) == w
 }
 
 // returnAddress completes r, or says why it can't.

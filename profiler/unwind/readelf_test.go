@@ -4,15 +4,19 @@ package unwind
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // told is a row as readelf interprets it: where the caller's CFA, frame pointer and return address are, "u" for what is not
@@ -172,8 +176,12 @@ func agrees(m *machine, r Rule, row told) bool {
 
 // plain says whether a row needs nothing but registers, offsets and the places that are usual.
 func plain(m *machine, row told) bool {
-	reg, _, _ := strings.Cut(row.cfa, "+")
+	reg, offset, _ := strings.Cut(row.cfa, "+")
 	known := reg == "rsp" || reg == "rbp" || reg == "sp" || reg == "x29"
+	off, err := strconv.Atoi(offset)
+	if err != nil || m == arm64 && off >= 1<<15*word {
+		return false // too large for a rule
+	}
 	usual := row.ra == "c-8" || m == arm64 && strings.HasPrefix(row.ra, "c-")
 	return known && usual && (row.sp == "" || row.sp == "u")
 }
@@ -183,11 +191,15 @@ func agreesCFA(m *machine, r Rule, cfa string) bool {
 	if m == arm64 {
 		sp, fp = "sp", "x29"
 	}
+	off := int(r.CFAOffset) * word
+	if m == amd64 {
+		off += int(r.Aux) << 16 * word
+	}
 	switch r.CFA {
 	case CFASP:
-		return cfa == fmt.Sprintf("%s%+d", sp, int(r.CFAOffset)*word)
+		return cfa == fmt.Sprintf("%s%+d", sp, off)
 	case CFAFP:
-		return cfa == fmt.Sprintf("%s%+d", fp, int(r.CFAOffset)*word)
+		return cfa == fmt.Sprintf("%s%+d", fp, off)
 	case CFAReg:
 		return cfa == fmt.Sprintf("%s%+d", amd64Names[r.Aux], int(r.CFAOffset)*word)
 	}
@@ -268,10 +280,62 @@ func compare(t *testing.T, table *Table, o *oracle) {
 	t.Logf("%d rows of readelf, %d of the table, %d rules; %+v; %d wrong", len(o.rows), table.rows(), len(table.Rules), table.Stats, wrong)
 }
 
+// compile builds a C program, or a C++ one by its name.
+func compile(t testing.TB, compiler, source string, flags ...string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "program")
+	args := append(flags, "-o", out, filepath.Join("testdata", source))
+	if text, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %q: %v\n%s", compiler, args, err, text)
+	}
+	return out
+}
+
 func TestAgainstReadelf(t *testing.T) {
+	const cross = "/usr/aarch64-linux-gnu/lib/"
 	for _, path := range []string{
-		"/lib/x86_64-linux-gnu/libc.so.6", "/bin/bash", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libcrypto.so.3",
+		"/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libcrypto.so.3",
+		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/bin/bash", "/usr/bin/perl",
+		cross + "libc.so.6", cross + "ld-linux-aarch64.so.1", cross + "libstdc++.so.6",
+		compile(t, "g++", "throw.cc", "-O2"), compile(t, "g++", "throw.cc", "-O3", "-static"), compile(t, "gcc", "frames.c", "-O0"),
+		compile(t, "gcc", "frames.c", "-O2", "-fno-omit-frame-pointer"), compile(t, "clang-19", "frames.c", "-O2"),
+		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2"), compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-mbranch-protection=pac-ret+leaf"),
+		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-fomit-frame-pointer", "-static"),
 	} {
-		t.Run(path, func(t *testing.T) { compare(t, build(t, path), ask(t, path, ".eh_frame")) })
+		t.Run(filepath.Base(path), func(t *testing.T) { compare(t, build(t, path), ask(t, path, ".eh_frame")) })
+	}
+}
+
+// TestDebugFrame: programs without .eh_frame, which have call frame information for debuggers alone.
+func TestDebugFrame(t *testing.T) {
+	for _, more := range []string{"-gdwarf-4", "-gdwarf-5", "-gz=zlib"} {
+		for _, compiler := range []string{"gcc", "aarch64-linux-gnu-gcc"} {
+			t.Run(compiler+more, func(t *testing.T) {
+				path := compile(t, compiler, "bare.c", "-O2", "-g", more, "-nostdlib", "-static", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables")
+				o := ask(t, path, ".debug_frame")
+				if len(o.rows) < 8 {
+					t.Fatalf("readelf shows %d rows", len(o.rows))
+				}
+				compare(t, build(t, path), o)
+			})
+		}
+	}
+}
+
+// TestNoSections: .eh_frame is found by .eh_frame_hdr when a file has lost its section headers.
+func TestNoSections(t *testing.T) {
+	for _, path := range []string{"/lib/x86_64-linux-gnu/libc.so.6", "/usr/aarch64-linux-gnu/lib/libc.so.6"} {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(file[40:48]) // e_shoff
+		got, err := Build(bytes.NewReader(file), int64(len(file)), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(build(t, path), got); diff != "" {
+			t.Errorf("%s:\n%s", path, diff)
+		}
 	}
 }
