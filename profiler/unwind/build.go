@@ -3,6 +3,7 @@
 package unwind
 
 import (
+	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -48,14 +49,21 @@ func Build(r io.ReaderAt, size int64, options Options) (*Table, error) {
 	return b.table, nil
 }
 
+// extent is a stretch of addresses.
+type extent struct{ start, end uint64 }
+
 // builder makes a table in two passes: the first finds the functions and sorts them, the second runs their instructions.
 type builder struct {
 	file   *elfx.File
 	mach   *machine
-	low    uint64 // lowest vaddr of code
+	code   []extent // executable segments
+	low    uint64   // lowest vaddr of code
 	frames *frames
 	table  *Table
 	layout *layout
+	golang bool     // the Go tool chain made the file
+	known  []known  // sorted
+	text   *stretch // the file
 	run    program
 	index  []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }
@@ -65,7 +73,6 @@ func (b *builder) build(maxRows int) error {
 	if !b.findCode() {
 		return nil
 	}
-	b.table.Base = b.low &^ (pageSize - 1)
 	b.layout = newLayout(b.table, maxRows)
 	data, debug, err := findFrames(b.file)
 	if err != nil {
@@ -78,6 +85,10 @@ func (b *builder) build(maxRows int) error {
 		}
 	}
 	slices.Sort(b.index)
+	b.text = &stretch{readAt: b.file.ReadAt, size: uint64(b.file.Size())}
+	b.golang = b.file.GoBuildID() != ""
+	b.findKnown()
+	b.sortKnown()
 	if err := b.runAll(); err != nil {
 		return err
 	}
@@ -86,22 +97,35 @@ func (b *builder) build(maxRows int) error {
 	return err
 }
 
-// findCode finds the lowest vaddr of code; false when there is none.
+// findCode finds the executable segments, sorted; false when there are none. Of segments that overlap, which no linker makes, and
+// of those too far from the first, only a part counts.
 func (b *builder) findCode() bool {
-	found := false
 	for _, l := range b.file.Loads() {
-		if l.Executable() && l.Filesz > 0 && (!found || l.Vaddr < b.low) {
-			b.low, found = l.Vaddr, true
+		if l.Executable() && l.Filesz > 0 {
+			b.code = append(b.code, extent{l.Vaddr, l.Vaddr + l.Filesz})
 		}
 	}
-	return found
+	if len(b.code) == 0 {
+		return false
+	}
+	slices.SortFunc(b.code, func(x, y extent) int { return cmp.Compare(x.start, y.start) })
+	b.low = b.code[0].start
+	b.table.Base = b.low &^ (pageSize - 1)
+	last := b.table.Base
+	for i := range b.code {
+		c := &b.code[i]
+		c.start = max(c.start, last)
+		c.end = max(c.start, min(c.end, b.table.Base+maxPages<<pageBits))
+		last = c.end
+	}
+	return true
 }
 
-// inCode gives how many bytes of code from vaddr on the file holds, 0 for addresses too far from the lowest to be in the table.
+// inCode gives how many bytes of code from vaddr on the file holds.
 func (b *builder) inCode(vaddr uint64) uint64 {
-	for _, l := range b.file.Loads() {
-		if l.Executable() && vaddr >= l.Vaddr && vaddr-l.Vaddr < l.Filesz && vaddr-b.table.Base < maxPages<<pageBits {
-			return min(l.Filesz-(vaddr-l.Vaddr), maxPages<<pageBits-(vaddr-b.table.Base))
+	for _, c := range b.code {
+		if vaddr >= c.start && vaddr < c.end {
+			return c.end - vaddr
 		}
 	}
 	return 0
@@ -165,11 +189,14 @@ func (b *builder) runAll() error {
 			b.table.Stats.Overlaps++
 			continue
 		}
+		if err := b.fill(b.low + start); err != nil {
+			return err
+		}
 		if err := b.runFunction(packed&(1<<32-1), b.low+limit); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.fill(b.code[len(b.code)-1].end)
 }
 
 // runFunction runs the instructions of the FDE at off; what lies at limit or behind belongs to others.

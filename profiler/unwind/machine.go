@@ -13,11 +13,12 @@ const word = 8 // bytes
 type machine struct {
 	elf        elf.Machine
 	fp, sp, ra uint64
+	sigreturn  []byte // instructions that return from a signal handler
 }
 
 var (
-	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16}
-	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30}
+	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, sigreturn: []byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05")}
+	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, sigreturn: []byte("\x68\x11\x80\xd2\x01\x00\x00\xd4")}
 )
 
 const (
@@ -29,6 +30,14 @@ const (
 
 // initial is the state before the initial instructions.
 func (m *machine) initial() state { return state{} }
+
+// atEntry is the rule at the first instruction of a function.
+func (m *machine) atEntry() Rule {
+	if m == arm64 {
+		return Rule{CFA: CFASP, RA: RAInLR}
+	}
+	return Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA}
+}
 
 // words turns bytes into words; false when that loses something.
 func words(bytes int64) (int16, bool) {
