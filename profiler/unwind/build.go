@@ -23,6 +23,13 @@ type Options struct {
 	MaxBytes int // of rows; 0 means 32 MiB, eight million rows
 }
 
+func (o Options) maxRows() int {
+	if o.MaxBytes == 0 {
+		return defaultMaxBytes / RowSize
+	}
+	return o.MaxBytes / RowSize
+}
+
 // Build makes the table of an ELF file of size bytes, for x86-64 or arm64. It reads the file in pieces, some of them twice, and
 // never all of it. A file without call frame information gives a table without pages. ErrTooLarge says that the table would
 // have more rows than the options allow; other errors, that the file is no ELF file, not one of those machines, or can't be read.
@@ -40,10 +47,7 @@ func Build(r io.ReaderAt, size int64, options Options) (*Table, error) {
 	default:
 		return nil, fmt.Errorf("no unwind tables for machine %v", f.Machine())
 	}
-	if options.MaxBytes == 0 {
-		options.MaxBytes = defaultMaxBytes
-	}
-	if err := b.build(options.MaxBytes / RowSize); err != nil {
+	if err := b.build(options.maxRows()); err != nil {
 		return nil, fmt.Errorf("unwind table: %w", err)
 	}
 	return b.table, nil

@@ -83,7 +83,7 @@ func (o *oracle) line(t testing.TB, line string) {
 	}
 	if m := fdeLine.FindStringSubmatch(line); m != nil {
 		o.current, o.isCIE = m[1], false
-		start, end := hex(t, m[2]), hex(t, m[3])
+		start, end := parseHex(t, m[2]), parseHex(t, m[3])
 		o.end = end
 		first := o.initial[m[1]]
 		first.start, first.end = start, end
@@ -101,7 +101,7 @@ func (o *oracle) line(t testing.TB, line string) {
 	if len(fields[0]) != 16 || len(fields) != len(o.columns) {
 		return
 	}
-	row := told{start: hex(t, fields[0]), end: o.end}
+	row := told{start: parseHex(t, fields[0]), end: o.end}
 	for i, column := range o.columns {
 		switch column {
 		case "CFA":
@@ -127,7 +127,7 @@ func (o *oracle) line(t testing.TB, line string) {
 	o.rows = append(o.rows, row)
 }
 
-func hex(t testing.TB, s string) uint64 {
+func parseHex(t testing.TB, s string) uint64 {
 	t.Helper()
 	v, err := strconv.ParseUint(s, 16, 64)
 	if err != nil {
