@@ -8,13 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/assaylab/assay/internal/elfx"
 )
 
 const (
+	maxFrames       = 256 << 20 // bytes of call frame information
 	maxFDEs         = 1 << 21
+	usualFDE        = 32 // bytes
 	defaultMaxBytes = 32 << 20
 )
 
@@ -58,18 +61,19 @@ type extent struct{ start, end uint64 }
 
 // builder makes a table in two passes: the first finds the functions and sorts them, the second runs their instructions.
 type builder struct {
-	file   *elfx.File
-	mach   *machine
-	code   []extent // executable segments
-	low    uint64   // lowest vaddr of code
-	frames *frames
-	table  *Table
-	layout *layout
-	golang bool     // the Go tool chain made the file
-	known  []known  // sorted
-	text   *stretch // the file
-	run    program
-	index  []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
+	file    *elfx.File
+	mach    *machine
+	code    []extent // executable segments
+	low     uint64   // lowest vaddr of code
+	frames  *frames
+	table   *Table
+	layout  *layout
+	golang  bool     // the Go tool chain made the file
+	known   []known  // sorted
+	text    *stretch // the file
+	guessed uint64   // bytes of code that were looked at
+	run     program
+	index   []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }
 
 func (b *builder) build(maxRows int) error {
@@ -83,6 +87,10 @@ func (b *builder) build(maxRows int) error {
 		return err
 	}
 	if data != nil {
+		if data.size > maxFrames {
+			return ErrTooLarge
+		}
+		b.index = make([]uint64, 0, min(data.size/usualFDE+1, maxFDEs))
 		b.frames = &frames{data: data, debug: debug, mach: b.mach, cies: make(map[uint64]*cie)}
 		if err := b.findFunctions(); err != nil {
 			return err
@@ -97,7 +105,7 @@ func (b *builder) build(maxRows int) error {
 		return err
 	}
 	err = b.layout.finish()
-	b.table.Stats.Rows = b.table.rows()
+	b.table.count()
 	return err
 }
 
@@ -105,8 +113,8 @@ func (b *builder) build(maxRows int) error {
 // of those too far from the first, only a part counts.
 func (b *builder) findCode() bool {
 	for _, l := range b.file.Loads() {
-		if l.Executable() && l.Filesz > 0 {
-			b.code = append(b.code, extent{l.Vaddr, l.Vaddr + l.Filesz})
+		if size := uint64(b.file.Size()); l.Executable() && l.Filesz > 0 && l.Off < size {
+			b.code = append(b.code, extent{l.Vaddr, l.Vaddr + min(l.Filesz, size-l.Off)})
 		}
 	}
 	if len(b.code) == 0 {
@@ -145,37 +153,44 @@ func (b *builder) findFunctions() error {
 		switch {
 		case errors.Is(err, errEnd):
 			return nil
-		case errors.Is(err, errMalformed):
-			b.table.Stats.Malformed++
-			return nil
+		case errors.Is(err, errMalformed): // nobody knows where the next one begins
+			return b.malformed()
 		case err != nil:
 			return err
 		}
-		if e.id != b.frames.cieID(e.wide) {
-			if err := b.findFunction(off, e); err != nil {
-				return err
-			}
+		if e.short {
+			err = b.malformed()
+		} else if !b.frames.isCIE(e) {
+			err = b.findFunction(off, e)
+		}
+		if err != nil {
+			return err
 		}
 		off = e.next
 	}
 }
 
-// findFunction adds one FDE to the index. Those of code that the linker threw away have no place in the file, and no size or the address 0.
+// malformed counts an entry that can't be read. Too many are an error: the section isn't what it says.
+func (b *builder) malformed() error {
+	if b.table.Stats.Malformed++; b.table.Stats.Malformed > maxMalformed {
+		return fmt.Errorf("%w call frame information: more than %d entries", errMalformed, maxMalformed)
+	}
+	return nil
+}
+
+// findFunction adds one FDE to the index. Those of code that the linker threw away have no size, or an address outside of the code.
 func (b *builder) findFunction(off uint64, e entry) error {
 	d, err := b.frames.fde(e, false)
 	switch {
 	case errors.Is(err, errMalformed) || errors.Is(err, errInstruction):
-		if b.table.Stats.Malformed++; b.table.Stats.Malformed > maxMalformed {
-			return fmt.Errorf("%w: more than %d entries", errMalformed, maxMalformed)
-		}
-		return nil
+		return b.malformed()
 	case err != nil:
 		return err
 	}
-	if d.size == 0 || b.inCode(d.start) == 0 || off > 1<<32-1 || d.start-b.low > 1<<32-1 {
+	if d.size == 0 || b.inCode(d.start) == 0 {
 		return nil
 	}
-	if len(b.index) == maxFDEs {
+	if len(b.index) == maxFDEs || off > math.MaxUint32 {
 		return ErrTooLarge
 	}
 	b.index = append(b.index, (d.start-b.low)<<32|off)
@@ -211,8 +226,7 @@ func (b *builder) runFunction(off, limit uint64) error {
 	}
 	d, err := b.frames.fde(e, true)
 	if errors.Is(err, errMalformed) {
-		b.table.Stats.Malformed++
-		return nil
+		return b.malformed()
 	}
 	if err != nil {
 		return err
@@ -237,7 +251,7 @@ func (b *builder) runInstructions(d fde, end uint64) error {
 		if lostFP {
 			b.table.Stats.LostFP++
 		}
-		return b.span(p.loc, min(to, end), r)
+		return b.layout.span(p.loc, min(to, end), r)
 	}
 	err := p.run(d.instructions, span)
 	if errors.Is(err, errInstruction) {
@@ -245,18 +259,10 @@ func (b *builder) runInstructions(d fde, end uint64) error {
 		if p.loc >= end {
 			return nil
 		}
-		return b.span(p.loc, end, unsupported(ReasonMalformed))
+		return b.layout.span(p.loc, end, unsupported(ReasonMalformed))
 	}
 	if err != nil {
 		return err
 	}
 	return span(end)
-}
-
-// span lays out a rule and counts those that are not supported.
-func (b *builder) span(start, end uint64, r Rule) error {
-	if r.CFA == CFAUnsupported {
-		b.table.Stats.Unsupported[Reason(r.Aux)]++
-	}
-	return b.layout.span(start, end, r)
 }

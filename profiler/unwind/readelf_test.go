@@ -229,13 +229,23 @@ func agreesFP(m *machine, r Rule, fp string) bool {
 	return fp != "" && fp != "s" && !strings.HasPrefix(fp, "c")
 }
 
-func build(t testing.TB, path string) *Table {
+func open(t testing.TB, path string) *os.File {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func build(t testing.TB, path string) *Table {
+	t.Helper()
+	f := open(t, path)
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)

@@ -13,10 +13,11 @@ import (
 // what Go compiles. Some of it is known all the same.
 
 const (
-	padding    = 16  // bytes; a shorter hole between functions is there for alignment
-	entryCode  = 128 // bytes of assembly at the entry of a program, from which it doesn't return
-	pltEntry   = 16  // bytes of an entry of .plt (x86-64, arm64)
-	pltArmHead = 32  // bytes before the first entry (arm64)
+	padding    = 16        // bytes; a shorter hole between functions is there for alignment
+	entryCode  = 128       // bytes of assembly at the entry of a program, from which it doesn't return
+	maxGuess   = 256 << 20 // bytes of a file's code that are looked at
+	pltEntry   = 16        // bytes of an entry of .plt (x86-64, arm64)
+	pltArmHead = 32        // bytes before the first entry (arm64)
 )
 
 // known is code whose rule doesn't come from call frame information.
@@ -101,7 +102,7 @@ func (b *builder) fillCode(from, to uint64) error {
 				return err
 			}
 			end := min(k.end, to)
-			if err := b.span(max(k.start, from), end, k.rule); err != nil {
+			if err := b.layout.span(max(k.start, from), end, k.rule); err != nil {
 				return err
 			}
 			from = end
@@ -116,22 +117,23 @@ func (b *builder) fillCode(from, to uint64) error {
 
 // guess lays out code of which nothing is known but its bytes.
 func (b *builder) guess(from, to uint64) error {
-	if from+padding > to {
+	if from+padding > to || b.guessed+to-from > maxGuess {
 		return nil
 	}
+	b.guessed += to - from
 	for from < to {
 		at, err := b.trampoline(from, to)
 		if err != nil {
 			return err
 		}
 		if at > from && b.golang {
-			if err := b.span(from, at, Rule{CFA: CFAFramePointer}); err != nil {
+			if err := b.layout.span(from, at, Rule{CFA: CFAFramePointer}); err != nil {
 				return err
 			}
 		}
 		from = min(at+1+uint64(len(b.mach.sigreturn)), to)
 		if at < to {
-			if err := b.span(at, from, Rule{CFA: CFASignal}); err != nil {
+			if err := b.layout.span(at, from, Rule{CFA: CFASignal}); err != nil {
 				return err
 			}
 		}
