@@ -113,6 +113,15 @@ type SweepCpuTime struct {
 	Threads uint64
 }
 
+type SweepKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
 type SweepScratch struct {
 	_    structs.HostLayout
 	Walk struct {
@@ -126,14 +135,13 @@ type SweepScratch struct {
 		Pc        uint64
 		Seed      uint64
 		Maps      uint32
-		N_maps    uint32
+		MapCount  uint32
 		Version   uint32
 		Exact     uint8
 		Innermost uint8
 		Reason    uint8
 		Fault     uint8
 		Rdi       uint64
-		R10       uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -170,7 +178,7 @@ type SweepScratch struct {
 		Value SweepCountValue
 	}
 	Thread SweepThreadRecord
-	Window [256]uint64
+	Window [4096]uint64
 }
 
 type SweepThreadRecord struct {
@@ -204,6 +212,14 @@ type SweepThreadTime struct {
 	Switches         uint64
 }
 
+type SweepUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -221,6 +237,9 @@ const (
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
 	SweepMapTargets          = "targets"
+	SweepMapUnwindKept       = "unwind_kept"
+	SweepMapUnwindProcesses  = "unwind_processes"
+	SweepMapUnwindSlabs      = "unwind_slabs"
 	SweepMapWindow           = "window"
 	SweepProgAssayClose      = "assay_close"
 	SweepProgAssayCloseBlind = "assay_close_blind"
@@ -232,6 +251,9 @@ const (
 	SweepVarHashSeed         = "hash_seed"
 	SweepVarPidnsInum        = "pidns_inum"
 	SweepVarPidnsLevel       = "pidns_level"
+	SweepVarSlabFile         = "slab_file"
+	SweepVarSlabMapping      = "slab_mapping"
+	SweepVarSlabPage         = "slab_page"
 	SweepVarTargetCgroup     = "target_cgroup"
 	SweepVarTargetComm       = "target_comm"
 	SweepVarTargetKind       = "target_kind"
@@ -295,20 +317,23 @@ type SweepProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SweepMapSpecs struct {
-	Accounts     *ebpf.MapSpec `ebpf:"accounts"`
-	Costs        *ebpf.MapSpec `ebpf:"costs"`
-	CountsA      *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB      *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill   *ebpf.MapSpec `ebpf:"counts_fill"`
-	CpuTimes     *ebpf.MapSpec `ebpf:"cpu_times"`
-	Events       *ebpf.MapSpec `ebpf:"events"`
-	Heard        *ebpf.MapSpec `ebpf:"heard"`
-	Records      *ebpf.MapSpec `ebpf:"records"`
-	Seen         *ebpf.MapSpec `ebpf:"seen"`
-	SweepScratch *ebpf.MapSpec `ebpf:"sweep_scratch"`
-	Targets      *ebpf.MapSpec `ebpf:"targets"`
-	Window       *ebpf.MapSpec `ebpf:"window"`
+	Accounts        *ebpf.MapSpec `ebpf:"accounts"`
+	Costs           *ebpf.MapSpec `ebpf:"costs"`
+	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
+	CpuTimes        *ebpf.MapSpec `ebpf:"cpu_times"`
+	Events          *ebpf.MapSpec `ebpf:"events"`
+	Heard           *ebpf.MapSpec `ebpf:"heard"`
+	Records         *ebpf.MapSpec `ebpf:"records"`
+	Seen            *ebpf.MapSpec `ebpf:"seen"`
+	SweepScratch    *ebpf.MapSpec `ebpf:"sweep_scratch"`
+	Targets         *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
+	Window          *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SweepVariableSpecs contains global variables before they are loaded into the kernel.
@@ -318,6 +343,9 @@ type SweepVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
@@ -346,20 +374,23 @@ func (o *SweepObjects) Close() error {
 //
 // It can be passed to LoadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SweepMaps struct {
-	Accounts     *ebpf.Map `ebpf:"accounts"`
-	Costs        *ebpf.Map `ebpf:"costs"`
-	CountsA      *ebpf.Map `ebpf:"counts_a"`
-	CountsActive *ebpf.Map `ebpf:"counts_active"`
-	CountsB      *ebpf.Map `ebpf:"counts_b"`
-	CountsFill   *ebpf.Map `ebpf:"counts_fill"`
-	CpuTimes     *ebpf.Map `ebpf:"cpu_times"`
-	Events       *ebpf.Map `ebpf:"events"`
-	Heard        *ebpf.Map `ebpf:"heard"`
-	Records      *ebpf.Map `ebpf:"records"`
-	Seen         *ebpf.Map `ebpf:"seen"`
-	SweepScratch *ebpf.Map `ebpf:"sweep_scratch"`
-	Targets      *ebpf.Map `ebpf:"targets"`
-	Window       *ebpf.Map `ebpf:"window"`
+	Accounts        *ebpf.Map `ebpf:"accounts"`
+	Costs           *ebpf.Map `ebpf:"costs"`
+	CountsA         *ebpf.Map `ebpf:"counts_a"`
+	CountsActive    *ebpf.Map `ebpf:"counts_active"`
+	CountsB         *ebpf.Map `ebpf:"counts_b"`
+	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
+	CpuTimes        *ebpf.Map `ebpf:"cpu_times"`
+	Events          *ebpf.Map `ebpf:"events"`
+	Heard           *ebpf.Map `ebpf:"heard"`
+	Records         *ebpf.Map `ebpf:"records"`
+	Seen            *ebpf.Map `ebpf:"seen"`
+	SweepScratch    *ebpf.Map `ebpf:"sweep_scratch"`
+	Targets         *ebpf.Map `ebpf:"targets"`
+	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
+	Window          *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SweepMaps) Close() error {
@@ -377,6 +408,9 @@ func (m *SweepMaps) Close() error {
 		m.Seen,
 		m.SweepScratch,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 		m.Window,
 	)
 }
@@ -388,6 +422,9 @@ type SweepVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`

@@ -57,6 +57,7 @@ type Options struct {
 
 	Unwind       Unwinding // "": auto
 	UnwindMemory int       // bytes of kernel memory for tables; 0: DefaultUnwindMemory
+	UnwindCache  string    // folder where tables are kept for the next time; "": none
 
 	// Started is called when everything is loaded and recording has begun.
 	Started func()
