@@ -121,14 +121,13 @@ type SampleScratch struct {
 		Pc        uint64
 		Seed      uint64
 		Maps      uint32
-		N_maps    uint32
+		MapCount  uint32
 		Version   uint32
 		Exact     uint8
 		Innermost uint8
 		Reason    uint8
 		Fault     uint8
 		Rdi       uint64
-		R10       uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -229,8 +228,7 @@ type SampleUnwindFile struct {
 	PageCount uint32
 	Rules     uint32
 	Used      uint32
-	Gap       uint32
-	Pad       uint32
+	Pad       uint64
 }
 
 type SampleUnwindMapping struct {

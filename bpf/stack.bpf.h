@@ -11,8 +11,10 @@ const volatile __u64 hash_seed = 0x9e3779b97f4a7c15;
 /* Set before load, so that the verifier drops what is not asked for. */
 const volatile bool with_tables; /* user stacks by tables, not by frame pointers alone */
 
+#ifndef WINDOW_BYTES
 #define WINDOW_BYTES 1024 /* of a user stack, read at once */
-#define WINDOW_BELOW 64   /* so much of it below what asked for it */
+#endif
+#define WINDOW_BELOW 64 /* so much of it below what asked for it */
 #define NO_WINDOW (~0ULL >> 1)
 #define KWINDOW_BYTES 2048 /* of a kernel stack */
 
@@ -28,7 +30,7 @@ struct walk {
 	__u64 pc;
 	__u64 seed; /* of the names of rules */
 	__u32 maps;
-	__u32 n_maps;
+	__u32 map_count;
 	__u32 version;
 	__u8 exact;     /* pc is of the instruction itself, no return address */
 	__u8 innermost; /* all registers are known */
@@ -36,7 +38,6 @@ struct walk {
 	__u8 fault;     /* the frame with that reason */
 #if defined(__TARGET_ARCH_x86)
 	__u64 rdi;
-	__u64 r10;
 #else
 	__u64 lr;
 #endif
@@ -51,7 +52,7 @@ struct scratch {
 	struct python_walk python;
 	struct count_record count;
 	struct thread_record thread;
-	__u64 window[KWINDOW_BYTES / 8];
+	__u64 window[(WINDOW_BYTES > KWINDOW_BYTES ? WINDOW_BYTES : KWINDOW_BYTES) / 8];
 };
 
 __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)

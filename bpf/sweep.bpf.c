@@ -8,9 +8,11 @@
  * loses nothing. The kernel runs the program again for a thread whose records
  * did not fit, so it must come to the same result twice.
  */
+#define WINDOW_BYTES 32768 /* all that is read of a stack */
+#define OTHER_THREADS
 #include "offcpu.bpf.h"
-#include "stack.bpf.h"
 #include "target.bpf.h"
+#include "unwind.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -81,7 +83,7 @@ int assay_fork(__u64 *ctx)
 	return 0;
 }
 
-/* Walks the user stack of a thread that is at rest, in whatever address space. */
+/* Walks the user stack of a thread that is at rest, in whatever address space, by frame pointers. */
 static __always_inline __u32 walk_other(struct scratch *s, struct task_struct *task)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
@@ -111,6 +113,32 @@ static __always_inline __u32 walk_other(struct scratch *s, struct task_struct *t
 		n++;
 	}
 	return n;
+}
+
+#define PAGE 4096
+
+/* The same by tables: first reads the stack, page by page as far as there are any. */
+static __always_inline __u32 unwind_other(struct scratch *s, struct task_struct *task, __u32 tgid)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	__u64 sp = REGS_SP(regs), at = 0, size = PAGE - (sp & (PAGE - 1));
+
+	for (int i = 0; i < WINDOW_BYTES / PAGE; i++) {
+		if (at > WINDOW_BYTES - PAGE || size > PAGE ||
+		    bpf_copy_from_user_task((void *)s->window + at, size, (void *)(sp + at), task,
+					    0))
+			break;
+		at += size;
+		size = PAGE;
+	}
+	unwind(s, regs, tgid, true);
+	s->user.end = s->walk.end;
+	return s->walk.n;
+}
+
+static __always_inline __u32 other_stack(struct scratch *s, struct task_struct *task, __u32 tgid)
+{
+	return with_tables ? unwind_other(s, task, tgid) : walk_other(s, task);
 }
 
 /* Writes a stack of n frames to the file; returns its name. */
@@ -160,7 +188,7 @@ static __always_inline void open_account(struct seq_file *seq, struct task_struc
 		return;
 	if (!can_read || !has_user_side(task))
 		return;
-	id = write_stack(seq, &s->user, walk_other(s, task), ids.tgid);
+	id = write_stack(seq, &s->user, other_stack(s, task, ids.tgid), ids.tgid);
 	if (a->out_at == ctl->start && !a->on_at) {
 		a->user_stack = id;
 		a->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
@@ -195,7 +223,8 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 		if (a->wait & WAIT_LATE)
 			key->flags |= KEY_LATE_STACK;
 	} else if (can_read && task->__state && has_user_side(task)) {
-		key->user_stack = write_stack(seq, &s->user, walk_other(s, task), t->tgid);
+		key->user_stack = write_stack(seq, &s->user, other_stack(s, task, t->tgid),
+					      t->tgid);
 	} else if (!(task->flags & PF_KTHREAD)) {
 		key->flags |= KEY_NO_USER_STACK;
 	}

@@ -114,6 +114,15 @@ type SweepCpuTime struct {
 	Threads uint64
 }
 
+type SweepKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
 type SweepPythonProcess struct {
 	_             structs.HostLayout
 	KeyAt         uint64
@@ -152,7 +161,7 @@ type SweepScratch struct {
 		Pc        uint64
 		Seed      uint64
 		Maps      uint32
-		N_maps    uint32
+		MapCount  uint32
 		Version   uint32
 		Exact     uint8
 		Innermost uint8
@@ -222,7 +231,7 @@ type SweepScratch struct {
 		Value SweepCountValue
 	}
 	Thread SweepThreadRecord
-	Window [256]uint64
+	Window [4096]uint64
 }
 
 type SweepThreadRecord struct {
@@ -256,6 +265,14 @@ type SweepThreadTime struct {
 	Switches         uint64
 }
 
+type SweepUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -274,6 +291,9 @@ const (
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
 	SweepMapTargets          = "targets"
+	SweepMapUnwindKept       = "unwind_kept"
+	SweepMapUnwindProcesses  = "unwind_processes"
+	SweepMapUnwindSlabs      = "unwind_slabs"
 	SweepMapWindow           = "window"
 	SweepProgAssayClose      = "assay_close"
 	SweepProgAssayCloseBlind = "assay_close_blind"
@@ -285,6 +305,9 @@ const (
 	SweepVarHashSeed         = "hash_seed"
 	SweepVarPidnsInum        = "pidns_inum"
 	SweepVarPidnsLevel       = "pidns_level"
+	SweepVarSlabFile         = "slab_file"
+	SweepVarSlabMapping      = "slab_mapping"
+	SweepVarSlabPage         = "slab_page"
 	SweepVarTargetCgroup     = "target_cgroup"
 	SweepVarTargetComm       = "target_comm"
 	SweepVarTargetKind       = "target_kind"
@@ -362,6 +385,9 @@ type SweepMapSpecs struct {
 	Seen            *ebpf.MapSpec `ebpf:"seen"`
 	SweepScratch    *ebpf.MapSpec `ebpf:"sweep_scratch"`
 	Targets         *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
 	Window          *ebpf.MapSpec `ebpf:"window"`
 }
 
@@ -372,6 +398,9 @@ type SweepVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
@@ -414,6 +443,9 @@ type SweepMaps struct {
 	Seen            *ebpf.Map `ebpf:"seen"`
 	SweepScratch    *ebpf.Map `ebpf:"sweep_scratch"`
 	Targets         *ebpf.Map `ebpf:"targets"`
+	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
 	Window          *ebpf.Map `ebpf:"window"`
 }
 
@@ -433,6 +465,9 @@ func (m *SweepMaps) Close() error {
 		m.Seen,
 		m.SweepScratch,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 		m.Window,
 	)
 }
@@ -444,6 +479,9 @@ type SweepVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`

@@ -167,7 +167,7 @@ type SwitchScratch struct {
 		Pc        uint64
 		Seed      uint64
 		Maps      uint32
-		N_maps    uint32
+		MapCount  uint32
 		Version   uint32
 		Exact     uint8
 		Innermost uint8

@@ -177,14 +177,13 @@ type SwitchScratch struct {
 		Pc        uint64
 		Seed      uint64
 		Maps      uint32
-		N_maps    uint32
+		MapCount  uint32
 		Version   uint32
 		Exact     uint8
 		Innermost uint8
 		Reason    uint8
 		Fault     uint8
 		Rdi       uint64
-		R10       uint64
 	}
 	User struct {
 		_ structs.HostLayout

@@ -193,8 +193,7 @@ struct unwind_file {
 	__u32 page_count;
 	__u32 rules; /* place of an array of union unwind_rule */
 	__u32 used;  /* CLOCK_MONOTONIC of the last search, in units of 2^30 ns */
-	__u32 gap;   /* enum unwind_reason of code without a row */
-	__u32 pad;
+	__u64 pad;
 };
 
 /* Rows are {u16 low bits of the address; u16 number of the rule}, sorted. */

@@ -100,23 +100,21 @@ static __always_inline union unwind_rule rule_in_file(__u32 place, __u64 vaddr)
 	__u64 number;
 	__u8 *slab;
 	__u32 row;
-	__u8 gap;
 
 	slab = slab_of(place);
 	if (!slab)
 		return step_by_fp(UNWIND_NO_TABLE);
 	file = (void *)(slab + PLACE_IN_SLAB(place, sizeof(*file) / 4));
 	file->used = bpf_ktime_get_ns() >> 30;
-	gap = file->gap;
 	number = (vaddr - file->base) >> 16;
 	if (vaddr < file->base || number >= file->page_count)
-		return step_by_fp(gap);
+		return step_by_fp(UNWIND_NO_ROW);
 	/* Rules and pages lie in the slab of the file. */
 	page = (void *)(slab + PLACE_IN_SLAB(file->pages + number * 2, 2));
 	first = page->rows;
 	left = page->n;
 	if (!left)
-		return step_by_fp(gap);
+		return step_by_fp(UNWIND_NO_ROW);
 	place = file->rules;
 	slab = slab_of(first);
 	if (!slab)
@@ -134,7 +132,7 @@ static __always_inline union unwind_rule rule_in_file(__u32 place, __u64 vaddr)
 		return step_by_fp(UNWIND_NO_TABLE);
 	rule = (void *)(slab + PLACE_IN_SLAB(place + (row >> 16) * 2, 2));
 	if (rule->cfa == CFA_NONE)
-		return step_by_fp(gap);
+		return step_by_fp(UNWIND_NO_ROW);
 	return *rule;
 }
 
@@ -151,10 +149,10 @@ __noinline __u64 find_rule(struct walk *w, __u64 pc)
 	if (!w->version)
 		return step_by_fp(UNWIND_NO_PROCESS).word;
 	slab = slab_of(w->maps);
-	if (!slab || !w->n_maps)
+	if (!slab || !w->map_count)
 		return none.word;
 	first = w->maps;
-	left = w->n_maps;
+	left = w->map_count;
 #pragma unroll
 	for (int i = 0; i < 15; i++) {
 		half = left >> 1;
@@ -170,7 +168,7 @@ __noinline __u64 find_rule(struct walk *w, __u64 pc)
 	return step_by_fp(m->reason).word;
 }
 
-/* Reads a word of the stack, through a window that is moved along. */
+/* Reads a word of the stack, through a window that is moved along. That of another thread does not move. */
 static __always_inline bool read_stack(struct scratch *s, __u64 addr, __u64 *word)
 {
 	__u64 at = addr - s->walk.window;
@@ -178,6 +176,9 @@ static __always_inline bool read_stack(struct scratch *s, __u64 addr, __u64 *wor
 	if (addr & 7)
 		return false;
 	if (at > WINDOW_BYTES - 8) {
+#ifdef OTHER_THREADS
+		return false;
+#else
 		/* Registers are saved below the return address, which is asked for first. */
 		s->walk.window = addr - WINDOW_BELOW;
 		if (bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.window)) {
@@ -185,6 +186,7 @@ static __always_inline bool read_stack(struct scratch *s, __u64 addr, __u64 *wor
 			return !bpf_probe_read_user(word, sizeof(*word), (void *)addr);
 		}
 		at = WINDOW_BELOW;
+#endif
 	}
 	*word = s->window[at / 8 & (WINDOW_BYTES / 8 - 1)];
 	return true;
@@ -202,29 +204,23 @@ static __always_inline int broken(struct walk *w, __u8 reason)
 }
 
 /* Registers from where the kernel has put them for a signal handler, whose frame is at sp. */
-static __always_inline bool leave_signal(struct walk *w)
+static __always_inline bool leave_signal(struct scratch *s)
 {
+	struct walk *w = &s->walk;
+	__u64 sp = w->sp;
+
 #if defined(__TARGET_ARCH_x86)
 	/* struct ucontext: flags, link, stack (40 bytes), then r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip */
-	__u64 regs[9];
-
-	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(w->sp + 40 + 8 * 8)))
+	if (!read_stack(s, sp + 40 + 8 * 8, &w->rdi) || !read_stack(s, sp + 40 + 10 * 8, &w->fp) ||
+	    !read_stack(s, sp + 40 + 15 * 8, &w->sp) || !read_stack(s, sp + 40 + 16 * 8, &w->pc))
 		return false;
-	w->rdi = regs[0];
-	w->fp = regs[2];
-	w->sp = regs[7];
-	w->pc = regs[8];
 #else
 	/* struct siginfo (128 bytes); struct ucontext: flags, link, stack (40), signal mask (128), up to 16 bytes aligned; fault address (8),
 	 * then x0 to x30, sp, pc */
-	__u64 regs[4];
-
-	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(w->sp + 128 + 176 + 8 + 29 * 8)))
+	sp += 128 + 176 + 8;
+	if (!read_stack(s, sp + 29 * 8, &w->fp) || !read_stack(s, sp + 30 * 8, &w->lr) ||
+	    !read_stack(s, sp + 31 * 8, &w->sp) || !read_stack(s, sp + 32 * 8, &w->pc))
 		return false;
-	w->fp = regs[0];
-	w->lr = regs[1];
-	w->sp = regs[2];
-	w->pc = regs[3];
 #endif
 	w->exact = true;
 	w->innermost = true;
@@ -261,7 +257,8 @@ static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
 		w->end = STACK_USER_WHOLE;
 		return 1;
 	}
-	if (fp < w->sp)
+	/* Code that is known to keep them goes to other stacks, too: Go. */
+	if (fp < w->sp && reason != UNWIND_BY_FP)
 		return broken(w, UNWIND_ASTRAY);
 	if (!read_stack(s, fp + 8, &w->pc) || !read_stack(s, fp, &w->fp))
 		return broken(w, UNWIND_UNREADABLE);
@@ -271,23 +268,76 @@ static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
 	return add_frame(s, n);
 }
 
+#if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
+/* A register of the current thread by its number in DWARF; 0 for those that CFA rules name otherwise. */
+__noinline __u64 register_of_thread(__u32 number)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+
+	switch (number) {
+	case 0:
+		return regs->ax;
+	case 1:
+		return regs->dx;
+	case 2:
+		return regs->cx;
+	case 3:
+		return regs->bx;
+	case 4:
+		return regs->si;
+	case 5:
+		return regs->di;
+	case 8:
+		return regs->r8;
+	case 9:
+		return regs->r9;
+	case 10:
+		return regs->r10;
+	case 11:
+		return regs->r11;
+	case 12:
+		return regs->r12;
+	case 13:
+		return regs->r13;
+	case 14:
+		return regs->r14;
+	case 15:
+		return regs->r15;
+	}
+	return 0;
+}
+#else
+/* Threads that wait do so in system calls, where no rule wants these. */
+static __always_inline __u64 register_of_thread(__u32 number)
+{
+	return 0;
+}
+#endif
+
 /* CFA by a rule of a table; 0 where it is not to be had. */
 static __always_inline __u64 frame_address(struct scratch *s, union unwind_rule r)
 {
 	struct walk *w = &s->walk;
 	__s64 offset = (__s64)r.cfa_offset * 8;
+#if defined(__TARGET_ARCH_x86)
+	__s64 wide = offset + ((__s64)r.aux << 19); /* aux counts 65,536 words more */
+#else
+	__s64 wide = offset;
+#endif
 	__u64 cfa = 0;
 
 	switch (r.cfa) {
 	case CFA_SP:
-		return w->sp + offset;
+		return w->sp + wide;
 	case CFA_FP:
-		return w->fp + offset;
+		return w->fp + wide;
 #if defined(__TARGET_ARCH_x86)
 	case CFA_PLT:
 		return w->sp + 8 + ((w->pc & 15) >= r.aux) * 8;
 	case CFA_REG:
-		return w->innermost && r.aux == 10 ? w->r10 + offset : 0;
+		cfa = w->n == 1 ? register_of_thread(r.aux) : 0;
+		return cfa ? cfa + offset : 0;
 	case CFA_DEREF_SP:
 	case CFA_DEREF_FP:
 		if (read_stack(s, (r.cfa == CFA_DEREF_SP ? w->sp : w->fp) + offset, &cfa))
@@ -381,11 +431,11 @@ __noinline int unwind_step(struct scratch *s)
 		s->walk.end = STACK_USER_WHOLE;
 		return 1;
 	case CFA_SIGNAL:
-		if (!leave_signal(&s->walk))
+		if (!leave_signal(s))
 			return broken(&s->walk, UNWIND_UNREADABLE);
 		return add_frame(s, n);
 	case CFA_FRAME_POINTER:
-		return follow_fp(s, n, r.aux);
+		return follow_fp(s, n, r.aux ? r.aux : UNWIND_NO_ROW);
 	case CFA_NO_MAPPING:
 		return broken(&s->walk, UNWIND_NO_MAPPING);
 	case CFA_UNSUPPORTED:
@@ -404,9 +454,9 @@ __noinline int unwind_steps(struct scratch *s)
 	return 0;
 }
 
-/* Walks the user stack of the current thread. */
-static __always_inline __u64 unwind_user(struct scratch *s, struct pt_regs *regs, __u32 tgid,
-					 struct counters *c)
+/* Walks the user stack of a thread whose registers are these, into s->user; what is read before lies in the window from its sp on. */
+static __always_inline void unwind(struct scratch *s, struct pt_regs *regs, __u32 tgid,
+				   bool windowed)
 {
 	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &tgid);
 	struct walk *w = &s->walk;
@@ -414,7 +464,7 @@ static __always_inline __u64 unwind_user(struct scratch *s, struct pt_regs *regs
 	__builtin_memset(w, 0, sizeof(*w));
 	if (p) {
 		w->maps = p->maps;
-		w->n_maps = p->map_count;
+		w->map_count = p->map_count;
 		w->version = p->version;
 	}
 	w->seed = mix(hash_seed, w->version);
@@ -423,7 +473,6 @@ static __always_inline __u64 unwind_user(struct scratch *s, struct pt_regs *regs
 	w->fp = REGS_FP(regs);
 #if defined(__TARGET_ARCH_x86)
 	w->rdi = regs->di;
-	w->r10 = regs->r10;
 #else
 	w->lr = STRIP_PAC(regs->regs[30]);
 #endif
@@ -432,11 +481,11 @@ static __always_inline __u64 unwind_user(struct scratch *s, struct pt_regs *regs
 	w->innermost = true;
 	w->n = 1;
 	w->end = STACK_USER_CUT;
-	w->window = NO_WINDOW;
+	w->window = windowed ? w->sp : NO_WINDOW;
 	s->user.frames[0] = w->pc;
 	w->hash = mix(walk_seed(s), w->pc);
 	unwind_steps(s);
-	return publish(&s->user, w->n, w->hash, w->end | w->reason << 8 | w->fault << 16, tgid, c);
+	w->end |= w->reason << 8 | w->fault << 16;
 }
 
 /* The user stack of the current thread; ctx is that of the program. */
@@ -450,7 +499,10 @@ static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct tas
 	s->user.python = 0;
 	if (REGS_64BIT(regs)) {
 		s->user.python = python_stack(&s->python, task, tgid, hash_seed, c);
-		return with_tables ? unwind_user(s, regs, tgid, c) : walk_user(s, regs, tgid, c);
+		if (!with_tables)
+			return walk_user(s, regs, tgid, c);
+		unwind(s, regs, tgid, false);
+		return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
 	}
 	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
 	if (bytes <= 0)

@@ -37,10 +37,7 @@ func (r *Recording) Object(m *profile.Mapping) (*OpenFile, error) {
 	if o == nil {
 		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
 	}
-	if o.path == vdsoName {
-		return vdso()
-	}
-	return o.view()
+	return o.content()
 }
 
 // PerfMap opens the perf map of the process behind a mapping of anonymous memory: /tmp/perf-PID.map in the file system and

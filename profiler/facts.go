@@ -112,31 +112,39 @@ func (q *stackTimes) addTo(f *facts.Facts) {
 	f.AddInt("time_ns.broken", q.broken)
 	f.AddInt("time_ns.none", q.none)
 	f.AddInt("time_ns.guessed", q.guessed)
-	sums := map[string]int64{}
+	guessed, broken := map[string]int64{}, map[string]int64{}
 	places := make([]fault, 0, len(q.why))
 	for w, ns := range q.why {
-		sums[w.key()] += ns
+		if w.guessed {
+			guessed[w.reason] += ns
+		} else {
+			broken[w.reason] += ns
+		}
 		if w.at != "" {
 			places = append(places, w)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(sums)) {
-		f.AddInt(key, sums[key])
+	for _, reason := range slices.Sorted(maps.Keys(guessed)) {
+		f.AddInt("guessed_ns."+reason, guessed[reason])
+	}
+	for _, reason := range slices.Sorted(maps.Keys(broken)) {
+		f.AddInt("broken_ns."+reason, broken[reason])
 	}
 	slices.SortFunc(places, func(a, b fault) int {
-		return cmp.Or(cmp.Compare(q.why[b], q.why[a]), cmp.Compare(a.at, b.at), cmp.Compare(a.key(), b.key()))
+		return cmp.Or(cmp.Compare(q.why[b], q.why[a]), cmp.Compare(a.String(), b.String()))
 	})
 	for i, w := range places[:min(maxFaults, len(places))] {
-		f.Add("unwind_fault."+strconv.Itoa(i), fmt.Sprintf("%s: %s %s", w.at, time.Duration(q.why[w]), w.key()))
+		f.Add("unwind_fault."+strconv.Itoa(i), w.String()+" "+time.Duration(q.why[w]).Round(time.Microsecond).String())
 	}
 }
 
-// key is the fact that the time counts to.
-func (w fault) key() string {
+// String says where and why.
+func (w fault) String() string {
+	what := "broken"
 	if w.guessed {
-		return "guessed_ns." + w.reason
+		what = "guessed"
 	}
-	return "broken_ns." + w.reason
+	return w.at + ": " + what + ", " + strings.ReplaceAll(w.reason, "_", " ")
 }
 
 // allMapped says whether every frame of a user stack lies in code: a chain of frame pointers that ends well can still

@@ -270,6 +270,14 @@ func (f *OpenFile) Size() int64 { return f.size }
 // Close does nothing: the recording holds the file.
 func (f *OpenFile) Close() error { return nil }
 
+// content returns what o shows, for reading.
+func (o *object) content() (*OpenFile, error) {
+	if o.path == vdsoName {
+		return vdso()
+	}
+	return o.view()
+}
+
 // view returns o's file for reading.
 func (o *object) view() (*OpenFile, error) {
 	if o.file == nil {

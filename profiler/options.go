@@ -57,6 +57,7 @@ type Options struct {
 
 	Unwind       Unwinding // "": auto
 	UnwindMemory int       // bytes of kernel memory for tables; 0: DefaultUnwindMemory
+	UnwindCache  string    // folder where tables are kept for the next time; "": none
 
 	// JavaMaps asks each Java process that still runs when recording ends to write its perf map (with jcmd, of a JDK), which
 	// is removed again when the recording is closed.

@@ -95,7 +95,7 @@ func (r *Recorder) open() error {
 		r.agg.catchUp = r.readEvents
 	}
 	if r.opts.Unwind == ByTables {
-		r.unwind = newUnwinder(r.kernel, r.opts.UnwindMemory)
+		r.unwind = newUnwinder(r.kernel, &r.opts)
 		r.agg.unwind = r.unwind
 	}
 	if err := r.kernel.Attach(); err != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/assaylab/assay/bpf"
-	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/internal/facts"
 	"github.com/assaylab/assay/profiler/unwind"
 )
@@ -21,6 +20,7 @@ import (
 // is ready, and where there is none, the walk goes by frame pointers and says so.
 type unwinder struct {
 	kernel   *bpf.Kernel
+	cache    *unwind.Cache // nil: none
 	build    chan struct{} // something is in todo
 	quit     chan struct{}
 	quitOnce sync.Once
@@ -75,15 +75,23 @@ type unwoundRange struct {
 	reason           bpf.UnwindReason // if there is no table
 }
 
-func newUnwinder(k *bpf.Kernel, memory int) *unwinder {
+func newUnwinder(k *bpf.Kernel, opts *Options) *unwinder {
 	u := &unwinder{
-		kernel: k, slabs: slabs{kernel: k, limit: min(memory/bpf.SlabBytes, bpf.MaxSlabs)},
+		kernel: k, slabs: slabs{kernel: k, limit: min(opts.UnwindMemory/bpf.SlabBytes, bpf.MaxSlabs)},
 		tables: map[tableKey]*table{}, procs: map[int]*unwound{},
 		build: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	if opts.UnwindCache != "" {
+		var err error
+		u.cache, err = unwind.OpenCache(opts.UnwindCache, maxCache)
+		u.note(err)
 	}
 	go u.run()
 	return u
 }
+
+// maxCache bounds what tables take on disk, in bytes.
+const maxCache = 256 << 20
 
 // stop ends the builder. It may be called again.
 func (u *unwinder) stop() {
@@ -316,8 +324,8 @@ func (u *unwinder) run() {
 		case <-u.build:
 		}
 		for t := u.next(); t != nil; t = u.next() {
-			built, gap, err := makeTable(t.object)
-			u.finish(t, built, gap, err)
+			built, err := u.make(t.object)
+			u.finish(t, built, err)
 			select {
 			case <-u.quit:
 				return
@@ -340,50 +348,61 @@ func (u *unwinder) next() *table {
 
 var errNoFrames = errors.New("no call frame information")
 
-// makeTable makes the table of a file, and says how to go on in code that the table leaves out.
-func makeTable(o *object) (t *unwind.Table, gap bpf.UnwindReason, err error) {
-	gap = bpf.UnwindNoRow
-	var f *OpenFile
-	if o.path == vdsoName {
-		f, err = vdso()
-	} else {
-		f, err = o.view()
+// make makes the table of a file, or takes it from the cache.
+func (u *unwinder) make(o *object) (*unwind.Table, error) {
+	options := unwind.Options{MaxBytes: u.slabs.limit * bpf.SlabBytes}
+	if t := u.cached(o, options); t != nil {
+		return t, nil
 	}
+	f, err := o.content()
 	if err != nil {
-		return nil, gap, err
+		return nil, err
 	}
-	e, err := elfx.Open(f, f.Size())
+	t, err := unwind.Build(f, f.Size(), options)
 	if err != nil {
-		return nil, gap, err
+		return nil, err
 	}
-	// Go keeps frame pointers; what has a table in such a program is C.
-	if _, isGo := e.Section(".gopclntab"); isGo {
-		gap = bpf.UnwindByFP
-		if _, ok := e.Section(".eh_frame"); !ok {
-			return nil, gap, errNoFrames
-		}
+	if len(t.Pages) == 0 {
+		return nil, errNoFrames
 	}
-	t, err = unwind.Build(f, f.Size(), unwind.Options{})
-	if err == nil && len(t.Pages) == 0 {
-		err = errNoFrames
+	if u.cache != nil && o.buildID != "" {
+		u.keep(u.cache.Put(o.buildID, t))
 	}
-	return t, gap, err
+	return t, nil
+}
+
+// cached is the table that the cache has, nil if it has none.
+func (u *unwinder) cached(o *object, options unwind.Options) *unwind.Table {
+	if u.cache == nil || o.buildID == "" {
+		return nil
+	}
+	t, err := u.cache.Get(o.buildID, options)
+	u.keep(err)
+	return t
+}
+
+// keep is note for who does not hold the lock.
+func (u *unwinder) keep(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.note(err)
 }
 
 // finish puts a table into the kernel and tells the processes of it that wait for it.
-func (u *unwinder) finish(t *table, built *unwind.Table, gap bpf.UnwindReason, err error) {
+func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.pending--
 	switch {
-	case err != nil && gap == bpf.UnwindByFP:
-		t.state = gap
+	case errors.Is(err, unwind.ErrTooLarge):
+		t.state = bpf.UnwindNoRoom
+		u.stats.noRoom++
 	case err != nil:
 		t.state = bpf.UnwindNoTable
 		u.stats.noTable++
 	default:
 		t.state = bpf.UnwindByTable
-		if ok, err := u.load(t, built, gap); !ok {
+		if ok, err := u.load(t, built); !ok {
 			u.note(err)
 			t.state = bpf.UnwindNoRoom
 			u.stats.noRoom++
@@ -406,7 +425,7 @@ func (u *unwinder) tell(t *table) error {
 const maxRowRun = 1 << 16 * unwind.RowSize
 
 // load puts a table into slabs; false says that there is no room.
-func (u *unwinder) load(t *table, built *unwind.Table, gap bpf.UnwindReason) (bool, error) {
+func (u *unwinder) load(t *table, built *unwind.Table) (bool, error) {
 	first, last := built.Pages[0].Number, built.Pages[len(built.Pages)-1].Number
 	pages := make([]bpf.UnwindPage, last-first+1)
 	for next := 0; next < len(built.Pages); {
@@ -433,7 +452,6 @@ func (u *unwinder) load(t *table, built *unwind.Table, gap bpf.UnwindReason) (bo
 		PageCount: uint32(len(pages)),
 		Rules:     uint32(head.place.Plus(rules)),
 		Used:      uint32(monotonic() >> 30),
-		Gap:       uint32(gap),
 	})
 	for _, r := range built.Rules {
 		packed := r.Pack()
@@ -462,10 +480,7 @@ func (u *unwinder) loadRows(from []unwind.Page, first uint32, pages []bpf.Unwind
 	b := make([]byte, 0, size)
 	for _, p := range from[:n] {
 		pages[p.Number-first] = bpf.UnwindPage{Rows: uint32(run.place.Plus(len(b))), N: uint32(len(p.Rows))}
-		for _, r := range p.Rows {
-			b = binary.LittleEndian.AppendUint16(b, r.Low)
-			b = binary.LittleEndian.AppendUint16(b, r.Rule)
-		}
+		b = unwind.AppendRows(b, p.Rows)
 	}
 	return run, n, u.slabs.write(run.place, b)
 }
@@ -576,16 +591,16 @@ func (u *unwinder) facts(f *facts.Facts) {
 	f.AddInt("unwind.tables", int64(u.stats.built))
 	f.AddInt("unwind.rows", int64(u.stats.rows))
 	f.AddInt("unwind.bytes", int64(u.slabs.bytes()))
-	few := func(key string, n uint64) {
+	loss := func(key string, n uint64) {
 		if n > 0 {
 			f.AddInt(key, int64(n))
 		}
 	}
-	few("unwind.files_without_table", u.stats.noTable)
-	few("unwind.tables_without_room", u.stats.noRoom)
-	few("unwind.tables_evicted", u.stats.evicted)
-	few("unwind.processes_without_room", u.stats.noRoomProcesses)
-	few("unwind.mappings_over_bound", u.stats.cutMappings)
+	loss("unwind.files_without_table", u.stats.noTable)
+	loss("unwind.tables_without_room", u.stats.noRoom)
+	loss("unwind.tables_evicted", u.stats.evicted)
+	loss("unwind.processes_without_room", u.stats.noRoomProcesses)
+	loss("unwind.mappings_over_bound", u.stats.cutMappings)
 	if u.err != nil {
 		f.Add("unwind.error", u.err.Error())
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -77,6 +78,7 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.BoolVar(&f.opts.CPULabel, "cpu-label", false, "tell CPU samples apart by CPU")
 	fl.StringVar((*string)(&f.opts.Unwind), "unwind", string(profiler.ByTables), "walk user stacks by unwind tables (auto), or by frame pointers alone (fp)")
 	fl.IntVar(&f.memory, "unwind-memory", profiler.DefaultUnwindMemory>>20, "kernel memory for unwind tables, in MiB")
+	fl.StringVar(&f.opts.UnwindCache, "unwind-cache", defaultUnwindCache(), "folder where unwind tables are kept for the next time, empty for none")
 	fl.BoolVar(&f.opts.JavaMaps, "java-maps", false, "ask Java processes for the names of their compiled code, at the end (jcmd PID Compiler.perfmap)")
 	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
 	fl.StringVar(&f.format, "format", "pprof", "pprof, folded, text or flamegraph")
@@ -84,6 +86,15 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.BoolVar(&f.json, "json", false, "write the summary as JSON, to stdout")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
 	return cmd
+}
+
+// defaultUnwindCache is a folder for this user, none where there is no home.
+func defaultUnwindCache() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(folder, "assay", "unwind")
 }
 
 // run records, names, writes and sums up.

@@ -3,23 +3,34 @@
 package unwind
 
 import (
+	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/assaylab/assay/internal/elfx"
 )
 
 const (
+	maxFrames       = 256 << 20 // bytes of call frame information
 	maxFDEs         = 1 << 21
+	usualFDE        = 32 // bytes
 	defaultMaxBytes = 32 << 20
 )
 
 // Options bounds a table.
 type Options struct {
 	MaxBytes int // of rows; 0 means 32 MiB, eight million rows
+}
+
+func (o Options) maxRows() int {
+	if o.MaxBytes == 0 {
+		return defaultMaxBytes / RowSize
+	}
+	return o.MaxBytes / RowSize
 }
 
 // Build makes the table of an ELF file of size bytes, for x86-64 or arm64. It reads the file in pieces, some of them twice, and
@@ -39,24 +50,30 @@ func Build(r io.ReaderAt, size int64, options Options) (*Table, error) {
 	default:
 		return nil, fmt.Errorf("no unwind tables for machine %v", f.Machine())
 	}
-	if options.MaxBytes == 0 {
-		options.MaxBytes = defaultMaxBytes
-	}
-	if err := b.build(options.MaxBytes / RowSize); err != nil {
+	if err := b.build(options.maxRows()); err != nil {
 		return nil, fmt.Errorf("unwind table: %w", err)
 	}
 	return b.table, nil
 }
 
+// extent is a stretch of addresses.
+type extent struct{ start, end uint64 }
+
 // builder makes a table in two passes: the first finds the functions and sorts them, the second runs their instructions.
 type builder struct {
-	file   *elfx.File
-	mach   *machine
-	low    uint64 // lowest vaddr of code
-	frames *frames
-	table  *Table
-	layout *layout
-	index  []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
+	file    *elfx.File
+	mach    *machine
+	code    []extent // executable segments
+	low     uint64   // lowest vaddr of code
+	frames  *frames
+	table   *Table
+	layout  *layout
+	golang  bool     // the Go tool chain made the file
+	known   []known  // sorted
+	text    *stretch // the file
+	guessed uint64   // bytes of code that were looked at
+	run     program
+	index   []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }
 
 func (b *builder) build(maxRows int) error {
@@ -64,50 +81,66 @@ func (b *builder) build(maxRows int) error {
 	if !b.findCode() {
 		return nil
 	}
-	b.table.Base = b.low &^ (pageSize - 1)
 	b.layout = newLayout(b.table, maxRows)
-	if data, debug := b.findFrames(); data != nil {
+	data, debug, err := findFrames(b.file)
+	if err != nil {
+		return err
+	}
+	if data != nil {
+		if data.size > maxFrames {
+			return ErrTooLarge
+		}
+		b.index = make([]uint64, 0, min(data.size/usualFDE+1, maxFDEs))
 		b.frames = &frames{data: data, debug: debug, mach: b.mach, cies: make(map[uint64]*cie)}
 		if err := b.findFunctions(); err != nil {
 			return err
 		}
 	}
 	slices.Sort(b.index)
+	b.text = &stretch{readAt: b.file.ReadAt, size: uint64(b.file.Size())}
+	b.golang = b.file.GoBuildID() != ""
+	b.findKnown()
+	b.sortKnown()
 	if err := b.runAll(); err != nil {
 		return err
 	}
-	err := b.layout.finish()
-	b.table.Stats.Rows = b.table.rows()
+	err = b.layout.finish()
+	b.table.count()
 	return err
 }
 
-// findCode finds the lowest vaddr of code; false when there is none.
+// findCode finds the executable segments, sorted; false when there are none. Of segments that overlap, which no linker makes, and
+// of those too far from the first, only a part counts.
 func (b *builder) findCode() bool {
-	found := false
 	for _, l := range b.file.Loads() {
-		if l.Executable() && l.Filesz > 0 && (!found || l.Vaddr < b.low) {
-			b.low, found = l.Vaddr, true
+		if size := uint64(b.file.Size()); l.Executable() && l.Filesz > 0 && l.Off < size {
+			b.code = append(b.code, extent{l.Vaddr, l.Vaddr + min(l.Filesz, size-l.Off)})
 		}
 	}
-	return found
+	if len(b.code) == 0 {
+		return false
+	}
+	slices.SortFunc(b.code, func(x, y extent) int { return cmp.Compare(x.start, y.start) })
+	b.low = b.code[0].start
+	b.table.Base = b.low &^ (pageSize - 1)
+	last := b.table.Base
+	for i := range b.code {
+		c := &b.code[i]
+		c.start = max(c.start, last)
+		c.end = max(c.start, min(c.end, b.table.Base+maxPages<<pageBits))
+		last = c.end
+	}
+	return true
 }
 
-// inCode gives how many bytes of code from vaddr on the file holds, 0 for addresses too far from the lowest to be in the table.
+// inCode gives how many bytes of code from vaddr on the file holds.
 func (b *builder) inCode(vaddr uint64) uint64 {
-	for _, l := range b.file.Loads() {
-		if l.Executable() && vaddr >= l.Vaddr && vaddr-l.Vaddr < l.Filesz && vaddr-b.table.Base < maxPages<<pageBits {
-			return min(l.Filesz-(vaddr-l.Vaddr), maxPages<<pageBits-(vaddr-b.table.Base))
+	for _, c := range b.code {
+		if vaddr >= c.start && vaddr < c.end {
+			return c.end - vaddr
 		}
 	}
 	return 0
-}
-
-// findFrames finds the call frame information of the file.
-func (b *builder) findFrames() (data *stretch, debug bool) {
-	if s, ok := b.file.Section(".eh_frame"); ok && s.Size > 0 {
-		return &stretch{file: b.file, off: s.Off, size: s.Size, vaddr: s.Addr}, false
-	}
-	return nil, false
 }
 
 // findFunctions fills the index.
@@ -120,37 +153,44 @@ func (b *builder) findFunctions() error {
 		switch {
 		case errors.Is(err, errEnd):
 			return nil
-		case errors.Is(err, errMalformed):
-			b.table.Stats.Malformed++
-			return nil
+		case errors.Is(err, errMalformed): // nobody knows where the next one begins
+			return b.malformed()
 		case err != nil:
 			return err
 		}
-		if e.id != b.frames.cieID(e.wide) {
-			if err := b.findFunction(off, e); err != nil {
-				return err
-			}
+		if e.short {
+			err = b.malformed()
+		} else if !b.frames.isCIE(e) {
+			err = b.findFunction(off, e)
+		}
+		if err != nil {
+			return err
 		}
 		off = e.next
 	}
 }
 
-// findFunction adds one FDE to the index. Those of code that the linker threw away have no place in the file, and no size or the address 0.
+// malformed counts an entry that can't be read. Too many are an error: the section isn't what it says.
+func (b *builder) malformed() error {
+	if b.table.Stats.Malformed++; b.table.Stats.Malformed > maxMalformed {
+		return fmt.Errorf("%w call frame information: more than %d entries", errMalformed, maxMalformed)
+	}
+	return nil
+}
+
+// findFunction adds one FDE to the index. Those of code that the linker threw away have no size, or an address outside of the code.
 func (b *builder) findFunction(off uint64, e entry) error {
 	d, err := b.frames.fde(e, false)
 	switch {
 	case errors.Is(err, errMalformed) || errors.Is(err, errInstruction):
-		if b.table.Stats.Malformed++; b.table.Stats.Malformed > maxMalformed {
-			return fmt.Errorf("%w: more than %d entries", errMalformed, maxMalformed)
-		}
-		return nil
+		return b.malformed()
 	case err != nil:
 		return err
 	}
-	if d.size == 0 || b.inCode(d.start) == 0 || off > 1<<32-1 || d.start-b.low > 1<<32-1 {
+	if d.size == 0 || b.inCode(d.start) == 0 {
 		return nil
 	}
-	if len(b.index) == maxFDEs {
+	if len(b.index) == maxFDEs || off > math.MaxUint32 {
 		return ErrTooLarge
 	}
 	b.index = append(b.index, (d.start-b.low)<<32|off)
@@ -168,11 +208,14 @@ func (b *builder) runAll() error {
 			b.table.Stats.Overlaps++
 			continue
 		}
+		if err := b.fill(b.low + start); err != nil {
+			return err
+		}
 		if err := b.runFunction(packed&(1<<32-1), b.low+limit); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.fill(b.code[len(b.code)-1].end)
 }
 
 // runFunction runs the instructions of the FDE at off; what lies at limit or behind belongs to others.
@@ -183,8 +226,7 @@ func (b *builder) runFunction(off, limit uint64) error {
 	}
 	d, err := b.frames.fde(e, true)
 	if errors.Is(err, errMalformed) {
-		b.table.Stats.Malformed++
-		return nil
+		return b.malformed()
 	}
 	if err != nil {
 		return err
@@ -199,16 +241,17 @@ func (b *builder) runFunction(off, limit uint64) error {
 }
 
 func (b *builder) runInstructions(d fde, end uint64) error {
-	p := program{frames: b.frames, cie: d.cie, state: d.cie.initial, loc: d.start}
+	p := &b.run
+	*p = program{frames: b.frames, cie: d.cie, state: d.cie.initial, loc: d.start, remembered: p.remembered[:0]}
 	span := func(to uint64) error {
-		r, lostFP := b.mach.rule(&p.state, d.cie.signal)
+		r, lostFP := b.mach.rule(&p.state, d.cie)
 		if p.loc >= end {
 			return nil
 		}
 		if lostFP {
 			b.table.Stats.LostFP++
 		}
-		return b.span(p.loc, min(to, end), r)
+		return b.layout.span(p.loc, min(to, end), r)
 	}
 	err := p.run(d.instructions, span)
 	if errors.Is(err, errInstruction) {
@@ -216,18 +259,10 @@ func (b *builder) runInstructions(d fde, end uint64) error {
 		if p.loc >= end {
 			return nil
 		}
-		return b.span(p.loc, end, unsupported(ReasonMalformed))
+		return b.layout.span(p.loc, end, unsupported(ReasonMalformed))
 	}
 	if err != nil {
 		return err
 	}
 	return span(end)
-}
-
-// span lays out a rule and counts those that are not supported.
-func (b *builder) span(start, end uint64, r Rule) error {
-	if r.CFA == CFAUnsupported {
-		b.table.Stats.Unsupported[Reason(r.Aux)]++
-	}
-	return b.layout.span(start, end, r)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // A section of call frame information is a sequence of entries: CIEs (common information entries) hold what many functions share,
@@ -47,6 +48,7 @@ type entry struct {
 	idAt       uint64
 	id         uint64
 	wide       bool // the 64-bit form of DWARF
+	short      bool // too short to be anything
 }
 
 // cie is what the functions of a CIE share.
@@ -56,6 +58,7 @@ type cie struct {
 	dataAlign         int64
 	pointers, lsda    byte // encodings; lsda is ehOmit where there is none
 	augmented, signal bool
+	otherRA           bool // the return address is in a register of its own
 	version           byte
 	initial           state // after the initial instructions
 }
@@ -87,7 +90,7 @@ func (f *frames) entry(off uint64) (entry, error) {
 	c := cursor{b: b}
 	length, idSize := c.number(4), uint64(4)
 	e := entry{idAt: off + 4}
-	if length == 0xffffffff {
+	if length == math.MaxUint32 {
 		e.wide, e.idAt, length = true, off+12, c.number(8)
 		if f.debug {
 			idSize = 8
@@ -102,20 +105,20 @@ func (f *frames) entry(off uint64) (entry, error) {
 	e.next, e.body = e.idAt+length, e.idAt+idSize
 	e.id = c.number(idSize)
 	if length < idSize || c.bad {
-		e.body, e.id = e.next, f.cieID(e.wide) // too short to be anything: nobody refers to it
+		e.short = true
 	}
 	return e, nil
 }
 
-// cieID is the id that makes an entry a CIE.
-func (f *frames) cieID(wide bool) uint64 {
+// isCIE says what an entry is.
+func (f *frames) isCIE(e entry) bool {
 	switch {
 	case !f.debug:
-		return 0
-	case wide:
-		return ^uint64(0)
+		return e.id == 0
+	case e.wide:
+		return e.id == math.MaxUint64
 	}
-	return 0xffffffff
+	return e.id == math.MaxUint32
 }
 
 // cieOf gives the CIE that an FDE names: by its distance from the id, or in .debug_frame by its offset.
@@ -150,7 +153,7 @@ func (f *frames) readCIE(off uint64) (*cie, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.id != f.cieID(e.wide) || e.next-e.body > maxInitial {
+	if e.short || !f.isCIE(e) || e.next-e.body > maxInitial {
 		return nil, errMalformed
 	}
 	b, err := f.data.bytes(e.body, e.next-e.body)
@@ -190,9 +193,10 @@ func (f *frames) parseCIE(c *cie, in *cursor) error {
 	} else {
 		ra = in.uleb()
 	}
-	if in.bad || ra != uint64(f.mach.ra) {
+	if in.bad {
 		return errMalformed
 	}
+	c.otherRA = ra != f.mach.ra
 	return c.augment(augmentation, in)
 }
 

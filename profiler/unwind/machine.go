@@ -13,11 +13,12 @@ const word = 8 // bytes
 type machine struct {
 	elf        elf.Machine
 	fp, sp, ra uint64
+	sigreturn  []byte // instructions that return from a signal handler
 }
 
 var (
-	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16}
-	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30}
+	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, sigreturn: []byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05")}
+	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, sigreturn: []byte("\x68\x11\x80\xd2\x01\x00\x00\xd4")}
 )
 
 const (
@@ -30,6 +31,14 @@ const (
 // initial is the state before the initial instructions.
 func (m *machine) initial() state { return state{} }
 
+// atEntry is the rule at the first instruction of a function.
+func (m *machine) atEntry() Rule {
+	if m == arm64 {
+		return Rule{CFA: CFASP, RA: RAInLR}
+	}
+	return Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA}
+}
+
 // words turns bytes into words; false when that loses something.
 func words(bytes int64) (int16, bool) {
 	w := bytes / word
@@ -37,11 +46,13 @@ func words(bytes int64) (int16, bool) {
 }
 
 // rule gives what a walk needs of a state. lostFP is true when the frame pointer of the caller is where no rule can say.
-func (m *machine) rule(s *state, signal bool) (r Rule, lostFP bool) {
+func (m *machine) rule(s *state, c *cie) (r Rule, lostFP bool) {
 	switch {
+	case c.otherRA:
+		return unsupported(ReasonRA), false
 	case s.ra.how == undefined:
 		return Rule{CFA: CFAEnd}, false
-	case signal:
+	case c.signal:
 		return m.signalRule(s), false
 	}
 	if r = m.cfa(&s.cfa); r.CFA == CFAUnsupported {
@@ -64,14 +75,16 @@ func (m *machine) signalRule(s *state) Rule {
 
 // cfa gives the rule for a CFA.
 func (m *machine) cfa(c *cfaRule) Rule {
-	r := Rule{CFAOffset: 0}
+	var r Rule
 	off, offOK := words(c.off)
 	add, addOK := words(c.add)
 	switch {
 	case c.how == cfaRegister && c.reg == m.sp:
 		r.CFA = CFASP
+		off, r.Aux, offOK = m.far(c.off)
 	case c.how == cfaRegister && c.reg == m.fp:
 		r.CFA = CFAFP
+		off, r.Aux, offOK = m.far(c.off)
 	case c.how == cfaRegister && m == amd64 && c.reg < amd64Registers:
 		r.CFA, r.Aux = CFAReg, int16(c.reg)
 	case c.how == cfaRegister:
@@ -90,6 +103,18 @@ func (m *machine) cfa(c *cfaRule) Rule {
 	}
 	r.CFAOffset = off
 	return r
+}
+
+// far splits an offset in bytes into words and, on x86-64, 65,536 of these.
+func (m *machine) far(bytes int64) (low, high int16, ok bool) {
+	if low, ok = words(bytes); ok || m != amd64 {
+		return low, 0, ok
+	}
+	w := bytes / word
+	low = int16(w)
+	w = (w - int64(low)) >> 16
+	high = int16(w)
+	return low, high, bytes%word == 0 && int64(high) == w
 }
 
 // returnAddress completes r, or says why it can't.

@@ -26,7 +26,7 @@ const (
 	elsewhere  // by an expression that is not kept
 )
 
-// frame is how the CFA is computed.
+// cfaRule is how the CFA is computed.
 type cfaRule struct {
 	how      cfaHow
 	reg      uint64

@@ -11,7 +11,7 @@ import (
 // The numbers are those of `enum unwind_cfa` in eBPF.
 type CFA uint8
 
-// Offsets are in words of 8 bytes.
+// Offsets are in words of 8 bytes. On x86-64 Aux counts 65,536 words more for CFASP and CFAFP: frames of more than 256 KiB.
 const (
 	CFANone         CFA = iota // no row: code that no one described
 	CFASP                      // stack pointer + CFAOffset
@@ -98,13 +98,6 @@ func (r Rule) Pack() [RuleSize]byte {
 func (r Rule) word() uint64 {
 	return uint64(r.CFA) | uint64(r.FP&15)<<8 | uint64(r.RA&15)<<12 |
 		uint64(uint16(r.CFAOffset))<<16 | uint64(uint16(r.FPOffset))<<32 | uint64(uint16(r.Aux))<<48
-}
-
-func unpackRule(w uint64) Rule {
-	return Rule{
-		CFA: CFA(w), FP: FP(w >> 8 & 15), RA: RA(w >> 12 & 15),
-		CFAOffset: int16(w >> 16), FPOffset: int16(w >> 32), Aux: int16(w >> 48),
-	}
 }
 
 func unsupported(why Reason) Rule { return Rule{CFA: CFAUnsupported, Aux: int16(why)} }

@@ -2,11 +2,7 @@
 
 package unwind
 
-import (
-	"io"
-
-	"github.com/assaylab/assay/internal/elfx"
-)
+import "io"
 
 const (
 	windowSize = 64 << 10
@@ -18,10 +14,10 @@ const (
 // nearly that of the file but for a few threads of it (hot, cold and startup code), so each window is read about once. The file
 // isn't mapped into memory, because a process that truncates its own file would kill us with SIGBUS.
 type stretch struct {
-	file  *elfx.File
-	off   uint64 // in the file
-	size  uint64
-	vaddr uint64 // where the process has it, for pointers relative to themselves
+	readAt func(p []byte, off uint64) error // elfx.File.ReadAt
+	off    uint64                           // in the file
+	size   uint64
+	vaddr  uint64 // where the process has it, for pointers relative to themselves
 
 	windows [windows]window
 	piece   []byte // what lies across windows
@@ -71,7 +67,7 @@ func (s *stretch) window(number uint64) ([]byte, error) {
 	}
 	b := w.bytes[:size]
 	w.bytes = nil // until it is read
-	if err := s.file.ReadAt(b, s.off+number*windowSize); err != nil {
+	if err := s.readAt(b, s.off+number*windowSize); err != nil {
 		return nil, err
 	}
 	w.number, w.bytes = number, b

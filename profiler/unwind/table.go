@@ -49,7 +49,19 @@ type Stats struct {
 	LostFP      int            // rows whose frame pointer is saved in a way that is not kept
 }
 
-// Rows counts the rows of all pages.
+// count sets what of the statistics the table itself says.
+func (t *Table) count() {
+	t.Stats.Rows = t.rows()
+	for _, p := range t.Pages {
+		for _, row := range p.Rows {
+			if r := &t.Rules[row.Rule]; r.CFA == CFAUnsupported {
+				t.Stats.Unsupported[Reason(r.Aux)]++
+			}
+		}
+	}
+}
+
+// rows counts the rows of all pages.
 func (t *Table) rows() int {
 	n := 0
 	for _, p := range t.Pages {
