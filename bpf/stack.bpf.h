@@ -74,7 +74,8 @@ __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 	return h;
 }
 
-#define WAKE_GAP 20000000 /* ns */
+#define WAKE_GAP 20000000       /* ns */
+#define URGENT_WAKE_GAP 5000000 /* ns: until it is heard, each sample is walked by a guess */
 
 static __u64 woken_at;
 
@@ -94,8 +95,8 @@ static __always_inline bool unheard_of(__u64 program)
 }
 
 /* The reader is woken when the ring fills up, for the first stack of a program, since the files behind it may soon be gone, as short
- * as programs live, and for a stack in code that it must hear of first. At most every 20 ms, as storms of them must not wake it
- * each time. Otherwise it looks by itself, each second. */
+ * as programs live, and for a stack in code that it must hear of first. At most every 20 ms, or 5, as storms of them must not wake
+ * it each time. Otherwise it looks by itself, each second. */
 static __always_inline __u64 wake_flags(__u64 program, bool urgent)
 {
 	__u64 now;
@@ -105,7 +106,7 @@ static __always_inline __u64 wake_flags(__u64 program, bool urgent)
 	if (!unheard_of(program) && !urgent)
 		return BPF_RB_NO_WAKEUP;
 	now = bpf_ktime_get_ns();
-	if (now - woken_at < WAKE_GAP)
+	if (now - woken_at < (urgent ? URGENT_WAKE_GAP : WAKE_GAP))
 		return BPF_RB_NO_WAKEUP;
 	woken_at = now;
 	return BPF_RB_FORCE_WAKEUP;

@@ -243,6 +243,7 @@ const (
 	SweepMapWindow           = "window"
 	SweepProgAssayClose      = "assay_close"
 	SweepProgAssayCloseBlind = "assay_close_blind"
+	SweepProgAssayExec       = "assay_exec"
 	SweepProgAssayFork       = "assay_fork"
 	SweepProgAssayFree       = "assay_free"
 	SweepProgAssayOpen       = "assay_open"
@@ -306,6 +307,7 @@ type SweepSpecs struct {
 type SweepProgramSpecs struct {
 	AssayClose      *ebpf.ProgramSpec `ebpf:"assay_close"`
 	AssayCloseBlind *ebpf.ProgramSpec `ebpf:"assay_close_blind"`
+	AssayExec       *ebpf.ProgramSpec `ebpf:"assay_exec"`
 	AssayFork       *ebpf.ProgramSpec `ebpf:"assay_fork"`
 	AssayFree       *ebpf.ProgramSpec `ebpf:"assay_free"`
 	AssayOpen       *ebpf.ProgramSpec `ebpf:"assay_open"`
@@ -439,6 +441,7 @@ type SweepVariables struct {
 type SweepPrograms struct {
 	AssayClose      *ebpf.Program `ebpf:"assay_close"`
 	AssayCloseBlind *ebpf.Program `ebpf:"assay_close_blind"`
+	AssayExec       *ebpf.Program `ebpf:"assay_exec"`
 	AssayFork       *ebpf.Program `ebpf:"assay_fork"`
 	AssayFree       *ebpf.Program `ebpf:"assay_free"`
 	AssayOpen       *ebpf.Program `ebpf:"assay_open"`
@@ -450,6 +453,7 @@ func (p *SweepPrograms) Close() error {
 	return _SweepClose(
 		p.AssayClose,
 		p.AssayCloseBlind,
+		p.AssayExec,
 		p.AssayFork,
 		p.AssayFree,
 		p.AssayOpen,
