@@ -14,11 +14,12 @@ type machine struct {
 	elf        elf.Machine
 	fp, sp, ra uint64
 	sigreturn  []byte // instructions that return from a signal handler
+	pltHead    []byte // how the code at the head of .plt begins: it pushes
 }
 
 var (
-	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, sigreturn: []byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05")}
-	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, sigreturn: []byte("\x68\x11\x80\xd2\x01\x00\x00\xd4")}
+	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, sigreturn: []byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"), pltHead: []byte("\xff\x35")}
+	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, sigreturn: []byte("\x68\x11\x80\xd2\x01\x00\x00\xd4"), pltHead: []byte("\xf0\x7b\xbf\xa9")}
 )
 
 const (
