@@ -68,7 +68,8 @@ type builder struct {
 	frames            *frames
 	table             *Table
 	layout            *layout
-	golang            bool     // the Go tool chain made the file
+	golang            bool // the Go tool chain made the file
+	goTable           *goTable
 	known             []known  // sorted
 	text              *stretch // the file
 	guessed, followed uint64   // bytes of code that were looked at
@@ -83,12 +84,14 @@ func (b *builder) build(maxRows int) error {
 		return nil
 	}
 	b.layout = newLayout(b.table, maxRows)
-	b.golang = isGo(b.file)
+	if b.golang = isGo(b.file); b.golang {
+		b.goTable = openGo(b.file, b.mach)
+	}
 	data, debug, err := findFrames(b.file)
 	if err != nil {
 		return err
 	}
-	if data != nil && !(debug && b.golang) { // frame pointers do as well, without its many rows
+	if data != nil && !(debug && b.golang) { // what Go says itself is better
 		if data.size > maxFrames {
 			return ErrTooLarge
 		}

@@ -80,14 +80,18 @@ type stay struct {
 }
 
 const (
-	maxFollows = 16         // times that a function is followed, to learn where jumps back lead
-	endbr64    = 0xfa1e0ff3 // an instruction that x86asm doesn't know; it does nothing
+	maxFunction = 64 << 10   // bytes
+	maxFollows  = 16         // times that a function is followed, to learn where jumps back lead
+	endbr64     = 0xfa1e0ff3 // an instruction that x86asm doesn't know; it does nothing
 )
 
 // follow gives the places of the function at start, each with a rule; false when its ends don't prove them. A jump to where function
 // says that one may begin is such an end.
 func follow(code []byte, start uint64, function func(vaddr uint64) bool) ([]stay, bool) {
 	learnt := map[uint64]place{}
+	if len(code) > maxFunction {
+		return nil, false
+	}
 	for range maxFollows {
 		known := len(learnt)
 		f := &follower{
@@ -428,6 +432,10 @@ func functionsOf(code []byte, vaddr uint64, starts []uint64) []uint64 {
 	var jumps []jump
 	starts = append(slices.Clone(starts), vaddr)
 	for pc := 0; pc < len(code); {
+		if code[pc] == 0 { // no code, most likely
+			pc++
+			continue
+		}
 		inst, err := decodeAMD64(code[pc:])
 		if err != nil {
 			pc++

@@ -321,9 +321,9 @@ func TestAgainstReadelf(t *testing.T) {
 	const cross = "/usr/aarch64-linux-gnu/lib/"
 	for _, path := range []string{
 		"/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libcrypto.so.3",
-		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/bin/bash", "/usr/bin/perl",
-		cross + "libc.so.6", cross + "ld-linux-aarch64.so.1", cross + "libstdc++.so.6",
-		compile(t, "g++", "throw.cc", "-O2"), compile(t, "g++", "throw.cc", "-O3", "-static"), compile(t, "gcc", "frames.c", "-O0"),
+		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/bin/bash",
+		cross + "libc.so.6", cross + "libstdc++.so.6",
+		compile(t, "g++", "throw.cc", "-O2"), compile(t, "gcc", "frames.c", "-O0"),
 		compile(t, "gcc", "frames.c", "-O2", "-fno-omit-frame-pointer"), compile(t, "clang-19", "frames.c", "-O2"),
 		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2"), compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-mbranch-protection=pac-ret+leaf"),
 		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-fomit-frame-pointer", "-static"),

@@ -33,17 +33,27 @@ func functionStarts(f *elfx.File) []uint64 {
 }
 
 func appendFunctions(starts []uint64, f *elfx.File, s elfx.Section) []uint64 {
+	eachSymbol(f, s, func(symbol []byte) bool {
+		if elf.ST_TYPE(symbol[4]) == elf.STT_FUNC && binary.LittleEndian.Uint16(symbol[6:]) != uint16(elf.SHN_UNDEF) {
+			starts = append(starts, binary.LittleEndian.Uint64(symbol[8:]))
+		}
+		return len(starts) < maxSymbols
+	})
+	return starts
+}
+
+// eachSymbol calls visit for the symbols of a table, as they are in the file, until it says false.
+func eachSymbol(f *elfx.File, s elfx.Section, visit func(symbol []byte) bool) {
 	chunk := make([]byte, 1024*symbolSize)
-	for off := uint64(0); off+symbolSize <= s.Size && len(starts) < maxSymbols; off += uint64(len(chunk)) {
+	for off := uint64(0); off+symbolSize <= s.Size; off += uint64(len(chunk)) {
 		chunk = chunk[:min(uint64(len(chunk)), (s.Size-off)/symbolSize*symbolSize)]
 		if f.ReadAt(chunk, s.Off+off) != nil {
-			return starts // a file that was cut
+			return // a file that was cut
 		}
 		for p := chunk; len(p) > 0; p = p[symbolSize:] {
-			if elf.ST_TYPE(p[4]) == elf.STT_FUNC && binary.LittleEndian.Uint16(p[6:]) != uint16(elf.SHN_UNDEF) {
-				starts = append(starts, binary.LittleEndian.Uint64(p[8:]))
+			if !visit(p[:symbolSize]) {
+				return
 			}
 		}
 	}
-	return starts
 }

@@ -146,13 +146,44 @@ func (b *builder) guess(from, to uint64) error {
 	return nil
 }
 
-// guessFunctions is guess without trampolines. What Go compiled keeps frame pointers. Other code of x86-64 is followed, at most
-// maxFollow bytes of it.
+// guessFunctions is guess without trampolines.
 func (b *builder) guessFunctions(from, to uint64) error {
 	if from+padding > to {
 		return nil
 	}
-	if b.golang || b.mach != amd64 || b.followed+to-from > maxFollow {
+	if b.golang {
+		return b.goFunctions(from, to)
+	}
+	return b.followAll(from, to)
+}
+
+// goFunctions lays out code of a program by Go.
+func (b *builder) goFunctions(from, to uint64) error {
+	if b.goTable == nil {
+		return b.layout.span(from, to, goFrames)
+	}
+	at := from
+	err := b.goTable.spans(from, to, func(start, end uint64, r Rule) error {
+		if start > at { // C code of the same program
+			if err := b.followAll(at, start); err != nil {
+				return err
+			}
+		}
+		at = max(at, end)
+		return b.layout.span(start, end, r)
+	})
+	if err != nil || at >= to {
+		return err
+	}
+	return b.followAll(at, to)
+}
+
+// followAll lays out code that is to be followed: that of x86-64, at most maxFollow bytes of it.
+func (b *builder) followAll(from, to uint64) error {
+	if from+padding > to {
+		return nil
+	}
+	if b.mach != amd64 || b.followed+to-from > maxFollow {
 		return b.layout.span(from, to, Rule{CFA: CFAFramePointer})
 	}
 	b.followed += to - from
