@@ -57,7 +57,7 @@ type table struct {
 	missed bool             // a stack needed it when it had no room
 	head   slabRun
 	rows   []slabRun
-	users  map[*unwound]int // mappings of each process
+	users  map[*unwound]bool
 }
 
 // unwound is a process whose mappings the kernel knows.
@@ -169,7 +169,7 @@ func (u *unwinder) adopt(child *process, parent *unwound) error {
 	u.procs[p.pid] = p
 	for _, m := range p.maps {
 		if m.table != nil {
-			m.table.users[p]++
+			m.table.users[p] = true
 		}
 	}
 	return u.kernel.PutUnwindProcess(p.pid, p.known)
@@ -210,7 +210,7 @@ func (u *unwinder) take(p *unwound, pid int, m *timedMapping, files *objects) {
 		}
 		r.bias = m.obj.bias(&m.mapping)
 		r.table = u.tableOf(m.obj)
-		r.table.users[p]++
+		r.table.users[p] = true
 	default:
 		r.reason = bpf.UnwindAnonymous
 	}
@@ -249,9 +249,12 @@ func (u *unwinder) tableOf(o *object) *table {
 	}
 	t := u.tables[key]
 	if t != nil {
+		if t.state == bpf.UnwindNoRoom && len(t.users) == 0 {
+			u.ask(t) // it made room while nobody had it mapped
+		}
 		return t
 	}
-	t = &table{object: o, state: bpf.UnwindPending, users: map[*unwound]int{}}
+	t = &table{object: o, state: bpf.UnwindPending, users: map[*unwound]bool{}}
 	u.tables[key] = t
 	u.ask(t)
 	return t
@@ -274,21 +277,23 @@ const mappingBytes = 32 // of bpf.UnwindMapping
 
 // put tells the kernel of the mappings of p, in new memory: a program may be in the midst of a search in the old.
 func (u *unwinder) put(p *unwound) error {
+	old := p.run
+	defer func() { u.slabs.leave(old) }()
+	p.run = nil
+	if len(p.maps) == 0 {
+		return u.kernel.DropUnwindProcess(p.pid)
+	}
 	b := u.encode(p)
 	run, ok, err := u.room(len(b))
 	if err != nil {
 		return err
 	}
-	old := p.run
-	if p.run = nil; ok {
-		p.run = &sharedRun{run, 1}
-		err = u.publish(p, b)
-	} else {
+	if !ok {
 		u.stats.noRoomProcesses++
-		err = u.kernel.DropUnwindProcess(p.pid)
+		return u.kernel.DropUnwindProcess(p.pid)
 	}
-	u.slabs.leave(old)
-	return err
+	p.run = &sharedRun{run, 1}
+	return u.publish(p, b)
 }
 
 // refresh tells the kernel of what tables p has now. Each mapping stays in its place, so it can be written over.
@@ -520,7 +525,7 @@ func (u *unwinder) unload(t *table) {
 func (u *unwinder) room(size int) (slabRun, bool, error) {
 	for {
 		run, ok, err := u.slabs.alloc(size)
-		if ok || err != nil {
+		if ok || err != nil || size > bpf.SlabBytes {
 			return run, ok, err
 		}
 		if ok, err := u.evict(); !ok {
