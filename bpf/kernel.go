@@ -54,8 +54,11 @@ func (c *Config) families() []family {
 	if c.PIDs && !c.CPU {
 		sweep.programs = append(sweep.programs, "assay_free")
 	}
-	if c.PIDs {
+	if c.PIDs || c.Tables {
 		sweep.programs = append(sweep.programs, "assay_fork")
+	}
+	if c.Tables {
+		sweep.programs = append(sweep.programs, "assay_exec")
 	}
 	if c.OffCPU {
 		all = append(all, family{load: LoadSwitch, programs: []string{"assay_switch", "assay_waking"}})
@@ -243,7 +246,7 @@ func plainLoadError(err error) error {
 // Attach attaches the programs that hang on tracepoints. CPU sampling is attached by the
 // owner of the perf events, with [Kernel.SampleProgram].
 func (k *Kernel) Attach() error {
-	for _, name := range []string{"assay_free", "assay_fork", "assay_waking", "assay_switch"} {
+	for _, name := range []string{"assay_free", "assay_fork", "assay_exec", "assay_waking", "assay_switch"} {
 		p, ok := k.progs[name]
 		if !ok || name == "assay_waking" && k.facts.rqClock && !k.config.Wakers {
 			continue

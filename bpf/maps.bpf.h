@@ -93,16 +93,17 @@ static __always_inline __u64 mix(__u64 h, __u64 word)
 	return h ^ h >> 32;
 }
 
-#define WAKE_GAP 20000000 /* ns */
+#define WAKE_GAP 20000000       /* ns */
+#define URGENT_WAKE_GAP 5000000 /* ns: until it is heard, each sample is walked by a guess */
 
 static __u64 woken_at;
 
 /* For records that should be read soon, but may come in storms. */
-static __always_inline __u64 wake_seldom(void)
+static __always_inline __u64 wake_seldom(__u64 gap)
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	if (now - woken_at < WAKE_GAP)
+	if (now - woken_at < gap)
 		return BPF_RB_NO_WAKEUP;
 	woken_at = now;
 	return BPF_RB_FORCE_WAKEUP;

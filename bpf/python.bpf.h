@@ -17,6 +17,20 @@ struct {
 } python_processes SEC(".maps");
 
 #define PYTHON_WINDOW 128 /* bytes of a frame that may be read at once */
+#define NO_CHUNK (~0ULL >> 1)
+#define PYTHON_CHUNK \
+	1024 /* bytes of memory that are read at once, since frames that call each other often lie side by side */
+
+/* Identities of code objects, by their address, read at most so long ago: the memory of one may be freed and used for another. */
+#define IDENTITY_AGE 10000000 /* ns */
+#define IDENTITIES 1024
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, IDENTITIES);
+	__type(key, __u32);
+	__type(value, struct python_identity);
+} python_identities SEC(".maps");
 
 /* Room for a walk, in the scratch of each program family. */
 struct python_walk {
@@ -24,8 +38,11 @@ struct python_walk {
 	__u64 frame; /* the next one to read */
 	__u64 hash;
 	__u32 n;
-	__u32 end; /* enum python_end */
-	__u64 window[PYTHON_WINDOW / 8];
+	__u32 end;      /* enum python_end */
+	__u64 seed;     /* of the names of code objects: their process */
+	__u64 now;      /* when the walk began */
+	__u64 chunk_at; /* address of what is in the chunk */
+	__u64 chunk[PYTHON_CHUNK / 8];
 	struct python_record rec;
 };
 
@@ -35,7 +52,7 @@ static __always_inline bool read_word(__u64 *word, __u64 at)
 }
 
 /* What tells a code object from another that memory may hold later: a hash of three pointers in it. */
-static __always_inline __u32 code_identity(const struct python_process *p, __u64 code)
+static __always_inline __u32 read_identity(const struct python_process *p, __u64 code)
 {
 	__u64 pointers[3], h = 0;
 
@@ -44,6 +61,52 @@ static __always_inline __u32 code_identity(const struct python_process *p, __u64
 	for (int i = 0; i < 3; i++)
 		h = mix(h, pointers[i]);
 	return h;
+}
+
+static __always_inline __u32 code_identity(struct python_walk *w, __u64 code)
+{
+	__u64 name = mix(w->seed, code);
+	__u32 i = name & (IDENTITIES - 1);
+	struct python_identity *known = bpf_map_lookup_elem(&python_identities, &i);
+
+	if (!known)
+		return 0;
+	if (known->name != name || w->now - known->at > IDENTITY_AGE) {
+		known->name = 0; /* who interrupts us must not find half of it */
+		barrier();
+		known->identity = read_identity(&w->process, code);
+		known->at = w->now;
+		barrier();
+		known->name = name;
+	}
+	return known->identity;
+}
+
+/* Brings the window of the frame at an address into the chunk. Returns where it begins there, in bytes, or PYTHON_CHUNK when it can't be
+ * read. The frame that called it mostly lies below, so the chunk begins well below, too, where that is memory. */
+static __always_inline __u32 read_frame(struct python_walk *w, __u64 frame)
+{
+	__u64 at = frame + w->process.window, in = at - w->chunk_at;
+	__u32 bytes = w->process.window_bytes;
+
+	if (bytes > PYTHON_WINDOW)
+		bytes = PYTHON_WINDOW;
+	if (in <= PYTHON_CHUNK - PYTHON_WINDOW)
+		return in;
+	in = PYTHON_CHUNK - PYTHON_WINDOW;
+	if (w->process.side_by_side &&
+	    !bpf_probe_read_user(w->chunk, in + bytes, (void *)(at - in))) {
+		w->chunk_at = at - in;
+		return in;
+	}
+	w->chunk_at = NO_CHUNK;
+	return bpf_probe_read_user(w->chunk, bytes, (void *)at) ? PYTHON_CHUNK : 0;
+}
+
+/* A word of the frame whose window begins at a byte of the chunk. */
+static __always_inline __u64 frame_word(struct python_walk *w, __u32 in, __u8 word)
+{
+	return w->chunk[(in / 8 + word) & (PYTHON_CHUNK / 8 - 1)];
 }
 
 /* How far into its bytecode a frame is, in bytes; PYTHON_BEFORE when it has not begun. */
@@ -83,7 +146,7 @@ static __always_inline void mark_entry(struct python_walk *w)
 __noinline int python_step(struct python_walk *w)
 {
 	__u64 at, code, where;
-	__u32 bytes;
+	__u32 in;
 	__u8 mark;
 
 	if (!w)
@@ -93,15 +156,13 @@ __noinline int python_step(struct python_walk *w)
 		w->end = PYTHON_WHOLE;
 		return 1;
 	}
-	bytes = w->process.window_bytes;
-	if (bytes > PYTHON_WINDOW)
-		bytes = PYTHON_WINDOW;
-	if (bpf_probe_read_user(w->window, bytes, (void *)(at + w->process.window))) {
+	in = read_frame(w, at);
+	if (in >= PYTHON_CHUNK) {
 		w->end = PYTHON_BROKEN;
 		return 1;
 	}
-	mark = ((__u8 *)w->window)[w->process.mark & (PYTHON_WINDOW - 1)];
-	w->frame = w->window[w->process.previous & (PYTHON_WINDOW / 8 - 1)];
+	mark = ((__u8 *)w->chunk)[(in + w->process.mark) & (PYTHON_CHUNK - 1)];
+	w->frame = frame_word(w, in, w->process.previous);
 	if (w->frame == at) {
 		w->end = PYTHON_BROKEN;
 		return 1;
@@ -112,10 +173,9 @@ __noinline int python_step(struct python_walk *w)
 	}
 	if (w->n >= MAX_PYTHON)
 		return 1;
-	code = w->window[w->process.code & (PYTHON_WINDOW / 8 - 1)];
-	where = code_offset(&w->process, code,
-			    w->window[w->process.instr & (PYTHON_WINDOW / 8 - 1)]);
-	where |= (__u64)code_identity(&w->process, code) << 32;
+	code = frame_word(w, in, w->process.code);
+	where = code_offset(&w->process, code, frame_word(w, in, w->process.instr));
+	where |= (__u64)code_identity(w, code) << 32;
 	if (w->process.marks == PYTHON_EACH || (w->process.marks == PYTHON_FLAG && mark))
 		where |= PYTHON_ENTRY;
 	add_python_frame(w, code, where);
@@ -192,7 +252,7 @@ static __always_inline __u64 publish_python(struct python_walk *w, __u32 tgid, s
 	if (bpf_ringbuf_output(&records, &w->rec,
 			       __builtin_offsetof(struct python_record, frames) +
 				       n * sizeof(struct python_frame),
-			       wake_seldom())) {
+			       wake_seldom(WAKE_GAP))) {
 		COUNT(c, ring_full_stacks);
 		return id;
 	}
@@ -213,7 +273,10 @@ static __always_inline __u64 python_stack(struct python_walk *w, struct task_str
 	if (!w->frame)
 		return 0;
 	/* Frames of two processes may have the same addresses. */
-	w->hash = mix(seed, tgid);
+	w->seed = mix(seed, tgid);
+	w->hash = w->seed;
+	w->now = bpf_ktime_get_ns();
+	w->chunk_at = NO_CHUNK;
 	w->n = 0;
 	w->end = PYTHON_CUT;
 	python_steps(w);

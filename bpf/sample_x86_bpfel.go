@@ -83,6 +83,13 @@ type SampleKeptRules struct {
 	}
 }
 
+type SamplePythonIdentity struct {
+	_        structs.HostLayout
+	Name     uint64
+	At       uint64
+	Identity uint64
+}
+
 type SamplePythonProcess struct {
 	_             structs.HostLayout
 	KeyAt         uint64
@@ -103,7 +110,7 @@ type SamplePythonProcess struct {
 	Marks         uint8
 	HasCframe     uint8
 	CodeUnit      uint8
-	Pad           uint8
+	SideBySide    uint8
 	CodeIdentity  uint32
 	CodeStart     uint32
 }
@@ -162,7 +169,10 @@ type SampleScratch struct {
 		Hash    uint64
 		N       uint32
 		End     uint32
-		Window  [16]uint64
+		Seed    uint64
+		Now     uint64
+		ChunkAt uint64
+		Chunk   [128]uint64
 		Rec     struct {
 			_ structs.HostLayout
 			H struct {
@@ -258,34 +268,35 @@ type SampleUnwindProcess struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SampleMapCosts           = "costs"
-	SampleMapCountsA         = "counts_a"
-	SampleMapCountsActive    = "counts_active"
-	SampleMapCountsB         = "counts_b"
-	SampleMapCountsFill      = "counts_fill"
-	SampleMapEvents          = "events"
-	SampleMapHeard           = "heard"
-	SampleMapPythonProcesses = "python_processes"
-	SampleMapRecords         = "records"
-	SampleMapSampleScratch   = "sample_scratch"
-	SampleMapSeen            = "seen"
-	SampleMapTargets         = "targets"
-	SampleMapUnwindKept      = "unwind_kept"
-	SampleMapUnwindProcesses = "unwind_processes"
-	SampleMapUnwindSlabs     = "unwind_slabs"
-	SampleProgAssaySample    = "assay_sample"
-	SampleVarHashSeed        = "hash_seed"
-	SampleVarPidnsInum       = "pidns_inum"
-	SampleVarPidnsLevel      = "pidns_level"
-	SampleVarSlabFile        = "slab_file"
-	SampleVarSlabMapping     = "slab_mapping"
-	SampleVarSlabPage        = "slab_page"
-	SampleVarTargetCgroup    = "target_cgroup"
-	SampleVarTargetComm      = "target_comm"
-	SampleVarTargetKind      = "target_kind"
-	SampleVarTargetSubsys    = "target_subsys"
-	SampleVarWithCpu         = "with_cpu"
-	SampleVarWithTables      = "with_tables"
+	SampleMapCosts            = "costs"
+	SampleMapCountsA          = "counts_a"
+	SampleMapCountsActive     = "counts_active"
+	SampleMapCountsB          = "counts_b"
+	SampleMapCountsFill       = "counts_fill"
+	SampleMapEvents           = "events"
+	SampleMapHeard            = "heard"
+	SampleMapPythonIdentities = "python_identities"
+	SampleMapPythonProcesses  = "python_processes"
+	SampleMapRecords          = "records"
+	SampleMapSampleScratch    = "sample_scratch"
+	SampleMapSeen             = "seen"
+	SampleMapTargets          = "targets"
+	SampleMapUnwindKept       = "unwind_kept"
+	SampleMapUnwindProcesses  = "unwind_processes"
+	SampleMapUnwindSlabs      = "unwind_slabs"
+	SampleProgAssaySample     = "assay_sample"
+	SampleVarHashSeed         = "hash_seed"
+	SampleVarPidnsInum        = "pidns_inum"
+	SampleVarPidnsLevel       = "pidns_level"
+	SampleVarSlabFile         = "slab_file"
+	SampleVarSlabMapping      = "slab_mapping"
+	SampleVarSlabPage         = "slab_page"
+	SampleVarTargetCgroup     = "target_cgroup"
+	SampleVarTargetComm       = "target_comm"
+	SampleVarTargetKind       = "target_kind"
+	SampleVarTargetSubsys     = "target_subsys"
+	SampleVarWithCpu          = "with_cpu"
+	SampleVarWithTables       = "with_tables"
 )
 
 // LoadSample returns the embedded CollectionSpec for Sample.
@@ -337,21 +348,22 @@ type SampleProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SampleMapSpecs struct {
-	Costs           *ebpf.MapSpec `ebpf:"costs"`
-	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
-	Events          *ebpf.MapSpec `ebpf:"events"`
-	Heard           *ebpf.MapSpec `ebpf:"heard"`
-	PythonProcesses *ebpf.MapSpec `ebpf:"python_processes"`
-	Records         *ebpf.MapSpec `ebpf:"records"`
-	SampleScratch   *ebpf.MapSpec `ebpf:"sample_scratch"`
-	Seen            *ebpf.MapSpec `ebpf:"seen"`
-	Targets         *ebpf.MapSpec `ebpf:"targets"`
-	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
-	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
-	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
+	Costs            *ebpf.MapSpec `ebpf:"costs"`
+	CountsA          *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Heard            *ebpf.MapSpec `ebpf:"heard"`
+	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	SampleScratch    *ebpf.MapSpec `ebpf:"sample_scratch"`
+	Seen             *ebpf.MapSpec `ebpf:"seen"`
+	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
 }
 
 // SampleVariableSpecs contains global variables before they are loaded into the kernel.
@@ -392,21 +404,22 @@ func (o *SampleObjects) Close() error {
 //
 // It can be passed to LoadSampleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SampleMaps struct {
-	Costs           *ebpf.Map `ebpf:"costs"`
-	CountsA         *ebpf.Map `ebpf:"counts_a"`
-	CountsActive    *ebpf.Map `ebpf:"counts_active"`
-	CountsB         *ebpf.Map `ebpf:"counts_b"`
-	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
-	Events          *ebpf.Map `ebpf:"events"`
-	Heard           *ebpf.Map `ebpf:"heard"`
-	PythonProcesses *ebpf.Map `ebpf:"python_processes"`
-	Records         *ebpf.Map `ebpf:"records"`
-	SampleScratch   *ebpf.Map `ebpf:"sample_scratch"`
-	Seen            *ebpf.Map `ebpf:"seen"`
-	Targets         *ebpf.Map `ebpf:"targets"`
-	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
-	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
-	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
+	Costs            *ebpf.Map `ebpf:"costs"`
+	CountsA          *ebpf.Map `ebpf:"counts_a"`
+	CountsActive     *ebpf.Map `ebpf:"counts_active"`
+	CountsB          *ebpf.Map `ebpf:"counts_b"`
+	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Heard            *ebpf.Map `ebpf:"heard"`
+	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
+	Records          *ebpf.Map `ebpf:"records"`
+	SampleScratch    *ebpf.Map `ebpf:"sample_scratch"`
+	Seen             *ebpf.Map `ebpf:"seen"`
+	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
 }
 
 func (m *SampleMaps) Close() error {
@@ -418,6 +431,7 @@ func (m *SampleMaps) Close() error {
 		m.CountsFill,
 		m.Events,
 		m.Heard,
+		m.PythonIdentities,
 		m.PythonProcesses,
 		m.Records,
 		m.SampleScratch,

@@ -85,15 +85,15 @@ static __always_inline bool unheard_of(__u64 program)
 }
 
 /* The reader is woken when the ring fills up, for the first stack of a program, since the files behind it may soon be gone, as short
- * as programs live, and for a stack in code that it must hear of first. At most every 20 ms, as storms of them must not wake it
- * each time. Otherwise it looks by itself, each second. */
+ * as programs live, and for a stack in code that it must hear of first. At most every 20 ms, or 5, as storms of them must not wake
+ * it each time. Otherwise it looks by itself, each second. */
 static __always_inline __u64 wake_flags(__u64 program, bool urgent)
 {
 	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
 		return BPF_RB_FORCE_WAKEUP;
 	if (!unheard_of(program) && !urgent)
 		return BPF_RB_NO_WAKEUP;
-	return wake_seldom();
+	return wake_seldom(urgent ? URGENT_WAKE_GAP : WAKE_GAP);
 }
 
 /* The name of a stack, in both rings and files. */

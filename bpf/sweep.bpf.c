@@ -69,17 +69,42 @@ int assay_free(__u64 *ctx)
 	return 0;
 }
 
+/* A child starts with its parent's mappings. User space hears of it later. */
+static __always_inline void inherit_mappings(__u32 parent, __u32 child)
+{
+	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &parent), copy;
+
+	if (!p)
+		return;
+	copy = *p;
+	bpf_map_update_elem(&unwind_processes, &child, &copy, BPF_ANY);
+}
+
 SEC("tp_btf/sched_process_fork")
 int assay_fork(__u64 *ctx)
 {
 	struct ids parent, child;
 	__u32 *with_children, yes = 1;
 
-	if (!get_ids((void *)ctx[0], &parent) || !get_ids((void *)ctx[1], &child))
+	if (!get_ids((void *)ctx[0], &parent) || !get_ids((void *)ctx[1], &child) ||
+	    child.tgid == parent.tgid)
 		return 0;
+	if (with_tables)
+		inherit_mappings(parent.tgid, child.tgid);
 	with_children = bpf_map_lookup_elem(&targets, &parent.tgid);
-	if (with_children && *with_children && child.tgid != parent.tgid)
+	if (with_children && *with_children)
 		bpf_map_update_elem(&targets, &child.tgid, &yes, BPF_ANY);
+	return 0;
+}
+
+/* Nothing is left of what a process had mapped before. */
+SEC("tp_btf/sched_process_exec")
+int assay_exec(__u64 *ctx)
+{
+	struct ids ids;
+
+	if (get_ids((void *)ctx[0], &ids))
+		bpf_map_delete_elem(&unwind_processes, &ids.tgid);
 	return 0;
 }
 

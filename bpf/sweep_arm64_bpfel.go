@@ -123,6 +123,13 @@ type SweepKeptRules struct {
 	}
 }
 
+type SweepPythonIdentity struct {
+	_        structs.HostLayout
+	Name     uint64
+	At       uint64
+	Identity uint64
+}
+
 type SweepPythonProcess struct {
 	_             structs.HostLayout
 	KeyAt         uint64
@@ -143,7 +150,7 @@ type SweepPythonProcess struct {
 	Marks         uint8
 	HasCframe     uint8
 	CodeUnit      uint8
-	Pad           uint8
+	SideBySide    uint8
 	CodeIdentity  uint32
 	CodeStart     uint32
 }
@@ -202,7 +209,10 @@ type SweepScratch struct {
 		Hash    uint64
 		N       uint32
 		End     uint32
-		Window  [16]uint64
+		Seed    uint64
+		Now     uint64
+		ChunkAt uint64
+		Chunk   [128]uint64
 		Rec     struct {
 			_ structs.HostLayout
 			H struct {
@@ -286,6 +296,7 @@ const (
 	SweepMapCpuTimes         = "cpu_times"
 	SweepMapEvents           = "events"
 	SweepMapHeard            = "heard"
+	SweepMapPythonIdentities = "python_identities"
 	SweepMapPythonProcesses  = "python_processes"
 	SweepMapRecords          = "records"
 	SweepMapSeen             = "seen"
@@ -297,6 +308,7 @@ const (
 	SweepMapWindow           = "window"
 	SweepProgAssayClose      = "assay_close"
 	SweepProgAssayCloseBlind = "assay_close_blind"
+	SweepProgAssayExec       = "assay_exec"
 	SweepProgAssayFork       = "assay_fork"
 	SweepProgAssayFree       = "assay_free"
 	SweepProgAssayOpen       = "assay_open"
@@ -360,6 +372,7 @@ type SweepSpecs struct {
 type SweepProgramSpecs struct {
 	AssayClose      *ebpf.ProgramSpec `ebpf:"assay_close"`
 	AssayCloseBlind *ebpf.ProgramSpec `ebpf:"assay_close_blind"`
+	AssayExec       *ebpf.ProgramSpec `ebpf:"assay_exec"`
 	AssayFork       *ebpf.ProgramSpec `ebpf:"assay_fork"`
 	AssayFree       *ebpf.ProgramSpec `ebpf:"assay_free"`
 	AssayOpen       *ebpf.ProgramSpec `ebpf:"assay_open"`
@@ -371,24 +384,25 @@ type SweepProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SweepMapSpecs struct {
-	Accounts        *ebpf.MapSpec `ebpf:"accounts"`
-	Costs           *ebpf.MapSpec `ebpf:"costs"`
-	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
-	CpuTimes        *ebpf.MapSpec `ebpf:"cpu_times"`
-	Events          *ebpf.MapSpec `ebpf:"events"`
-	Heard           *ebpf.MapSpec `ebpf:"heard"`
-	PythonProcesses *ebpf.MapSpec `ebpf:"python_processes"`
-	Records         *ebpf.MapSpec `ebpf:"records"`
-	Seen            *ebpf.MapSpec `ebpf:"seen"`
-	SweepScratch    *ebpf.MapSpec `ebpf:"sweep_scratch"`
-	Targets         *ebpf.MapSpec `ebpf:"targets"`
-	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
-	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
-	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
-	Window          *ebpf.MapSpec `ebpf:"window"`
+	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
+	Costs            *ebpf.MapSpec `ebpf:"costs"`
+	CountsA          *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	CpuTimes         *ebpf.MapSpec `ebpf:"cpu_times"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Heard            *ebpf.MapSpec `ebpf:"heard"`
+	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	Seen             *ebpf.MapSpec `ebpf:"seen"`
+	SweepScratch     *ebpf.MapSpec `ebpf:"sweep_scratch"`
+	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
+	Window           *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SweepVariableSpecs contains global variables before they are loaded into the kernel.
@@ -429,24 +443,25 @@ func (o *SweepObjects) Close() error {
 //
 // It can be passed to LoadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SweepMaps struct {
-	Accounts        *ebpf.Map `ebpf:"accounts"`
-	Costs           *ebpf.Map `ebpf:"costs"`
-	CountsA         *ebpf.Map `ebpf:"counts_a"`
-	CountsActive    *ebpf.Map `ebpf:"counts_active"`
-	CountsB         *ebpf.Map `ebpf:"counts_b"`
-	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
-	CpuTimes        *ebpf.Map `ebpf:"cpu_times"`
-	Events          *ebpf.Map `ebpf:"events"`
-	Heard           *ebpf.Map `ebpf:"heard"`
-	PythonProcesses *ebpf.Map `ebpf:"python_processes"`
-	Records         *ebpf.Map `ebpf:"records"`
-	Seen            *ebpf.Map `ebpf:"seen"`
-	SweepScratch    *ebpf.Map `ebpf:"sweep_scratch"`
-	Targets         *ebpf.Map `ebpf:"targets"`
-	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
-	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
-	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
-	Window          *ebpf.Map `ebpf:"window"`
+	Accounts         *ebpf.Map `ebpf:"accounts"`
+	Costs            *ebpf.Map `ebpf:"costs"`
+	CountsA          *ebpf.Map `ebpf:"counts_a"`
+	CountsActive     *ebpf.Map `ebpf:"counts_active"`
+	CountsB          *ebpf.Map `ebpf:"counts_b"`
+	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	CpuTimes         *ebpf.Map `ebpf:"cpu_times"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Heard            *ebpf.Map `ebpf:"heard"`
+	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
+	Records          *ebpf.Map `ebpf:"records"`
+	Seen             *ebpf.Map `ebpf:"seen"`
+	SweepScratch     *ebpf.Map `ebpf:"sweep_scratch"`
+	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
+	Window           *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SweepMaps) Close() error {
@@ -460,6 +475,7 @@ func (m *SweepMaps) Close() error {
 		m.CpuTimes,
 		m.Events,
 		m.Heard,
+		m.PythonIdentities,
 		m.PythonProcesses,
 		m.Records,
 		m.Seen,
@@ -496,6 +512,7 @@ type SweepVariables struct {
 type SweepPrograms struct {
 	AssayClose      *ebpf.Program `ebpf:"assay_close"`
 	AssayCloseBlind *ebpf.Program `ebpf:"assay_close_blind"`
+	AssayExec       *ebpf.Program `ebpf:"assay_exec"`
 	AssayFork       *ebpf.Program `ebpf:"assay_fork"`
 	AssayFree       *ebpf.Program `ebpf:"assay_free"`
 	AssayOpen       *ebpf.Program `ebpf:"assay_open"`
@@ -507,6 +524,7 @@ func (p *SweepPrograms) Close() error {
 	return _SweepClose(
 		p.AssayClose,
 		p.AssayCloseBlind,
+		p.AssayExec,
 		p.AssayFork,
 		p.AssayFree,
 		p.AssayOpen,

@@ -129,6 +129,13 @@ type SwitchKeptRules struct {
 	}
 }
 
+type SwitchPythonIdentity struct {
+	_        structs.HostLayout
+	Name     uint64
+	At       uint64
+	Identity uint64
+}
+
 type SwitchPythonProcess struct {
 	_             structs.HostLayout
 	KeyAt         uint64
@@ -149,7 +156,7 @@ type SwitchPythonProcess struct {
 	Marks         uint8
 	HasCframe     uint8
 	CodeUnit      uint8
-	Pad           uint8
+	SideBySide    uint8
 	CodeIdentity  uint32
 	CodeStart     uint32
 }
@@ -218,7 +225,10 @@ type SwitchScratch struct {
 		Hash    uint64
 		N       uint32
 		End     uint32
-		Window  [16]uint64
+		Seed    uint64
+		Now     uint64
+		ChunkAt uint64
+		Chunk   [128]uint64
 		Rec     struct {
 			_ structs.HostLayout
 			H struct {
@@ -289,46 +299,47 @@ type SwitchUnwindProcess struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SwitchMapAccounts        = "accounts"
-	SwitchMapCosts           = "costs"
-	SwitchMapCountsA         = "counts_a"
-	SwitchMapCountsActive    = "counts_active"
-	SwitchMapCountsB         = "counts_b"
-	SwitchMapCountsFill      = "counts_fill"
-	SwitchMapEvents          = "events"
-	SwitchMapHeard           = "heard"
-	SwitchMapPythonProcesses = "python_processes"
-	SwitchMapRecords         = "records"
-	SwitchMapSeen            = "seen"
-	SwitchMapSwitchScratch   = "switch_scratch"
-	SwitchMapTargets         = "targets"
-	SwitchMapUnwindKept      = "unwind_kept"
-	SwitchMapUnwindProcesses = "unwind_processes"
-	SwitchMapUnwindSlabs     = "unwind_slabs"
-	SwitchMapWakerScratch    = "waker_scratch"
-	SwitchMapWalks           = "walks"
-	SwitchMapWindow          = "window"
-	SwitchProgAssaySwitch    = "assay_switch"
-	SwitchProgAssayWaking    = "assay_waking"
-	SwitchVarExact           = "exact"
-	SwitchVarHasLoop         = "has_loop"
-	SwitchVarHasPrevState    = "has_prev_state"
-	SwitchVarHashSeed        = "hash_seed"
-	SwitchVarLongWait        = "long_wait"
-	SwitchVarMinBlock        = "min_block"
-	SwitchVarPidnsInum       = "pidns_inum"
-	SwitchVarPidnsLevel      = "pidns_level"
-	SwitchVarSampleGap       = "sample_gap"
-	SwitchVarSlabFile        = "slab_file"
-	SwitchVarSlabMapping     = "slab_mapping"
-	SwitchVarSlabPage        = "slab_page"
-	SwitchVarTargetCgroup    = "target_cgroup"
-	SwitchVarTargetComm      = "target_comm"
-	SwitchVarTargetKind      = "target_kind"
-	SwitchVarTargetSubsys    = "target_subsys"
-	SwitchVarUseRqClock      = "use_rq_clock"
-	SwitchVarWithTables      = "with_tables"
-	SwitchVarWithWakers      = "with_wakers"
+	SwitchMapAccounts         = "accounts"
+	SwitchMapCosts            = "costs"
+	SwitchMapCountsA          = "counts_a"
+	SwitchMapCountsActive     = "counts_active"
+	SwitchMapCountsB          = "counts_b"
+	SwitchMapCountsFill       = "counts_fill"
+	SwitchMapEvents           = "events"
+	SwitchMapHeard            = "heard"
+	SwitchMapPythonIdentities = "python_identities"
+	SwitchMapPythonProcesses  = "python_processes"
+	SwitchMapRecords          = "records"
+	SwitchMapSeen             = "seen"
+	SwitchMapSwitchScratch    = "switch_scratch"
+	SwitchMapTargets          = "targets"
+	SwitchMapUnwindKept       = "unwind_kept"
+	SwitchMapUnwindProcesses  = "unwind_processes"
+	SwitchMapUnwindSlabs      = "unwind_slabs"
+	SwitchMapWakerScratch     = "waker_scratch"
+	SwitchMapWalks            = "walks"
+	SwitchMapWindow           = "window"
+	SwitchProgAssaySwitch     = "assay_switch"
+	SwitchProgAssayWaking     = "assay_waking"
+	SwitchVarExact            = "exact"
+	SwitchVarHasLoop          = "has_loop"
+	SwitchVarHasPrevState     = "has_prev_state"
+	SwitchVarHashSeed         = "hash_seed"
+	SwitchVarLongWait         = "long_wait"
+	SwitchVarMinBlock         = "min_block"
+	SwitchVarPidnsInum        = "pidns_inum"
+	SwitchVarPidnsLevel       = "pidns_level"
+	SwitchVarSampleGap        = "sample_gap"
+	SwitchVarSlabFile         = "slab_file"
+	SwitchVarSlabMapping      = "slab_mapping"
+	SwitchVarSlabPage         = "slab_page"
+	SwitchVarTargetCgroup     = "target_cgroup"
+	SwitchVarTargetComm       = "target_comm"
+	SwitchVarTargetKind       = "target_kind"
+	SwitchVarTargetSubsys     = "target_subsys"
+	SwitchVarUseRqClock       = "use_rq_clock"
+	SwitchVarWithTables       = "with_tables"
+	SwitchVarWithWakers       = "with_wakers"
 )
 
 // LoadSwitch returns the embedded CollectionSpec for Switch.
@@ -381,25 +392,26 @@ type SwitchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SwitchMapSpecs struct {
-	Accounts        *ebpf.MapSpec `ebpf:"accounts"`
-	Costs           *ebpf.MapSpec `ebpf:"costs"`
-	CountsA         *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive    *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB         *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill      *ebpf.MapSpec `ebpf:"counts_fill"`
-	Events          *ebpf.MapSpec `ebpf:"events"`
-	Heard           *ebpf.MapSpec `ebpf:"heard"`
-	PythonProcesses *ebpf.MapSpec `ebpf:"python_processes"`
-	Records         *ebpf.MapSpec `ebpf:"records"`
-	Seen            *ebpf.MapSpec `ebpf:"seen"`
-	SwitchScratch   *ebpf.MapSpec `ebpf:"switch_scratch"`
-	Targets         *ebpf.MapSpec `ebpf:"targets"`
-	UnwindKept      *ebpf.MapSpec `ebpf:"unwind_kept"`
-	UnwindProcesses *ebpf.MapSpec `ebpf:"unwind_processes"`
-	UnwindSlabs     *ebpf.MapSpec `ebpf:"unwind_slabs"`
-	WakerScratch    *ebpf.MapSpec `ebpf:"waker_scratch"`
-	Walks           *ebpf.MapSpec `ebpf:"walks"`
-	Window          *ebpf.MapSpec `ebpf:"window"`
+	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
+	Costs            *ebpf.MapSpec `ebpf:"costs"`
+	CountsA          *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Heard            *ebpf.MapSpec `ebpf:"heard"`
+	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	Seen             *ebpf.MapSpec `ebpf:"seen"`
+	SwitchScratch    *ebpf.MapSpec `ebpf:"switch_scratch"`
+	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
+	WakerScratch     *ebpf.MapSpec `ebpf:"waker_scratch"`
+	Walks            *ebpf.MapSpec `ebpf:"walks"`
+	Window           *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SwitchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -447,25 +459,26 @@ func (o *SwitchObjects) Close() error {
 //
 // It can be passed to LoadSwitchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SwitchMaps struct {
-	Accounts        *ebpf.Map `ebpf:"accounts"`
-	Costs           *ebpf.Map `ebpf:"costs"`
-	CountsA         *ebpf.Map `ebpf:"counts_a"`
-	CountsActive    *ebpf.Map `ebpf:"counts_active"`
-	CountsB         *ebpf.Map `ebpf:"counts_b"`
-	CountsFill      *ebpf.Map `ebpf:"counts_fill"`
-	Events          *ebpf.Map `ebpf:"events"`
-	Heard           *ebpf.Map `ebpf:"heard"`
-	PythonProcesses *ebpf.Map `ebpf:"python_processes"`
-	Records         *ebpf.Map `ebpf:"records"`
-	Seen            *ebpf.Map `ebpf:"seen"`
-	SwitchScratch   *ebpf.Map `ebpf:"switch_scratch"`
-	Targets         *ebpf.Map `ebpf:"targets"`
-	UnwindKept      *ebpf.Map `ebpf:"unwind_kept"`
-	UnwindProcesses *ebpf.Map `ebpf:"unwind_processes"`
-	UnwindSlabs     *ebpf.Map `ebpf:"unwind_slabs"`
-	WakerScratch    *ebpf.Map `ebpf:"waker_scratch"`
-	Walks           *ebpf.Map `ebpf:"walks"`
-	Window          *ebpf.Map `ebpf:"window"`
+	Accounts         *ebpf.Map `ebpf:"accounts"`
+	Costs            *ebpf.Map `ebpf:"costs"`
+	CountsA          *ebpf.Map `ebpf:"counts_a"`
+	CountsActive     *ebpf.Map `ebpf:"counts_active"`
+	CountsB          *ebpf.Map `ebpf:"counts_b"`
+	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Heard            *ebpf.Map `ebpf:"heard"`
+	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
+	Records          *ebpf.Map `ebpf:"records"`
+	Seen             *ebpf.Map `ebpf:"seen"`
+	SwitchScratch    *ebpf.Map `ebpf:"switch_scratch"`
+	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
+	WakerScratch     *ebpf.Map `ebpf:"waker_scratch"`
+	Walks            *ebpf.Map `ebpf:"walks"`
+	Window           *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SwitchMaps) Close() error {
@@ -478,6 +491,7 @@ func (m *SwitchMaps) Close() error {
 		m.CountsFill,
 		m.Events,
 		m.Heard,
+		m.PythonIdentities,
 		m.PythonProcesses,
 		m.Records,
 		m.Seen,

@@ -246,11 +246,18 @@ struct python_process {
 	__u8 mark;  /* byte */
 	__u8 marks; /* enum python_marks */
 	__u8 has_cframe;
-	__u8 code_unit; /* of f_lasti, bytes */
-	__u8 pad;
+	__u8 code_unit;    /* of f_lasti, bytes */
+	__u8 side_by_side; /* frames of calls mostly lie next to each other */
 	/* PyCodeObject: three pointers that tell it from others, and its bytecode, 0 when that lies elsewhere */
 	__u32 code_identity;
 	__u32 code_start;
+};
+
+/* A code object whose identity was read. */
+struct python_identity {
+	__u64 name; /* of process and address */
+	__u64 at;   /* when, ns */
+	__u64 identity;
 };
 
 #define PYTHON_BEFORE 0x7fffffffU /* offset of a frame that has not begun */

@@ -227,6 +227,8 @@ static __always_inline bool leave_signal(struct scratch *s)
 	return true;
 }
 
+_Static_assert(MAX_FRAMES <= 128, "the mask of add_frame");
+
 /* Adds the frame that w->pc is in. */
 static __always_inline int add_frame(struct scratch *s, __u32 n)
 {
@@ -237,9 +239,11 @@ static __always_inline int add_frame(struct scratch *s, __u32 n)
 		s->walk.end = STACK_USER_WHOLE;
 		return 1;
 	}
-	s->user.frames[n] = s->walk.pc;
 	s->walk.hash = mix(s->walk.hash, s->walk.pc);
 	s->walk.n = n + 1;
+	/* The mask changes nothing, but some verifiers forget the bound while n is spilled. */
+	barrier_var(n);
+	s->user.frames[n & 127] = s->walk.pc;
 	return 0;
 }
 

@@ -155,6 +155,9 @@ func pythonProcess(py *pythonSide) bpf.PythonProcess {
 	if l.HasCFrame {
 		p.HasCframe = 1
 	}
+	if l.Marks != python.EachFrame {
+		p.SideBySide = 1 // on the thread's data stack
+	}
 	if l.Minor == 10 {
 		p.CodeUnit = 2 // f_lasti counts instructions
 	}

@@ -278,10 +278,9 @@ func (r *Recorder) readSide() {
 
 // readEvents reads the side band; the caller holds the lock of the aggregate.
 func (r *Recorder) readEvents() {
-	for pid := range r.side.read(r.procs) {
-		if r.unwind != nil {
-			r.unwind.changed(pid, r.procs)
-		}
+	pids := r.side.read(r.procs)
+	if r.unwind != nil {
+		r.unwind.changed(pids, r.procs)
 	}
 }
 

@@ -42,6 +42,9 @@ type slabRun struct {
 // slabGrain is what sizes are rounded up to. The largest thing that must be aligned to its size has as many bytes.
 const slabGrain = 32
 
+// enoughInLimbo is how many bytes may wait in limbo before they are rather waited for than one more slab is taken.
+const enoughInLimbo = bpf.SlabBytes / 2
+
 // alloc finds room for size bytes in one slab. It says false when there is none within the limit.
 func (s *slabs) alloc(size int) (slabRun, bool, error) {
 	size = (size + slabGrain - 1) &^ (slabGrain - 1)
@@ -53,7 +56,7 @@ func (s *slabs) alloc(size int) (slabRun, bool, error) {
 			return slabRun{bpf.PlaceAt(i, from), size}, true, nil
 		}
 	}
-	if len(s.all) < s.limit {
+	if len(s.all) < s.limit && s.waits < enoughInLimbo {
 		m, err := s.kernel.AddSlab()
 		if err != nil {
 			return slabRun{}, false, err
@@ -61,7 +64,7 @@ func (s *slabs) alloc(size int) (slabRun, bool, error) {
 		s.all = append(s.all, slab{m, []span{{size, bpf.SlabBytes}}})
 		return slabRun{bpf.PlaceAt(len(s.all)-1, 0), size}, true, nil
 	}
-	if s.waits < size {
+	if s.waits == 0 {
 		return slabRun{}, false, nil
 	}
 	if err := s.settle(); err != nil {
@@ -84,6 +87,22 @@ func (s *slab) take(size int) (from int, ok bool) {
 		return from, true
 	}
 	return 0, false
+}
+
+// sharedRun is a run that several use.
+type sharedRun struct {
+	slabRun
+	users int
+}
+
+// leave gives a run back when its last user leaves it.
+func (s *slabs) leave(r *sharedRun) {
+	if r == nil {
+		return
+	}
+	if r.users--; r.users == 0 {
+		s.release(r.slabRun)
+	}
 }
 
 // release gives a run back. Nothing that the kernel is told of leads to it any more.

@@ -57,7 +57,7 @@ type table struct {
 	missed bool             // a stack needed it when it had no room
 	head   slabRun
 	rows   []slabRun
-	users  map[*unwound]int // mappings of each process
+	users  map[*unwound]bool
 }
 
 // unwound is a process whose mappings the kernel knows.
@@ -66,7 +66,8 @@ type unwound struct {
 	image *image
 	taken int            // of the image's mappings
 	maps  []unwoundRange // by address, none over another
-	run   slabRun
+	run   *sharedRun     // nil: the kernel does not know them
+	known bpf.UnwindProcess
 }
 
 type unwoundRange struct {
@@ -103,6 +104,10 @@ func (u *unwinder) stop() {
 func (u *unwinder) follow(pid int, im *image, files *objects) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.update(pid, im, files)
+}
+
+func (u *unwinder) update(pid int, im *image, files *objects) {
 	p := u.procs[pid]
 	if p != nil && p.image == im && p.taken == len(im.maps) {
 		return
@@ -130,27 +135,44 @@ func (u *unwinder) await(most time.Duration) {
 	}
 }
 
-// changed is told when something happened to a process.
-func (u *unwinder) changed(pid int, ps *processes) {
-	u.mu.Lock()
-	followed := u.procs[pid] != nil
-	u.mu.Unlock()
-	if !followed {
-		return
-	}
-	p := ps.table[pid]
-	if p == nil || p.dead || len(p.images) == 0 {
-		u.drop(pid)
-		return
-	}
-	u.follow(pid, p.images[len(p.images)-1], ps.files)
-}
-
-// drop forgets a process that has ended.
-func (u *unwinder) drop(pid int) {
+// changed is told of the processes to which something happened.
+func (u *unwinder) changed(pids map[int]bool, ps *processes) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.note(u.forget(pid))
+	var others []*process
+	for pid := range pids {
+		p := ps.table[pid]
+		switch {
+		case p == nil || p.dead || len(p.images) == 0:
+			u.note(u.forget(pid))
+		case u.procs[pid] != nil:
+			u.update(pid, p.images[len(p.images)-1], ps.files)
+		default:
+			others = append(others, p)
+		}
+	}
+	for _, p := range others {
+		if parent := u.procs[p.parent]; parent != nil && len(p.images) == 1 {
+			u.note(u.adopt(p, parent))
+		}
+	}
+}
+
+// adopt follows a child that has what its parent has mapped, as the kernel has taken it to be from its first moment on.
+func (u *unwinder) adopt(child *process, parent *unwound) error {
+	im := child.images[0]
+	if parent.run == nil || len(im.maps) != parent.taken || parent.image == nil {
+		return nil
+	}
+	p := &unwound{pid: child.pid, image: im, taken: parent.taken, maps: slices.Clone(parent.maps), run: parent.run, known: parent.known}
+	p.run.users++
+	u.procs[p.pid] = p
+	for _, m := range p.maps {
+		if m.table != nil {
+			m.table.users[p] = true
+		}
+	}
+	return u.kernel.PutUnwindProcess(p.pid, p.known)
 }
 
 // note keeps the first error. The walk goes on with what the kernel has.
@@ -174,7 +196,7 @@ func (u *unwinder) forget(pid int) error {
 	if err := u.kernel.DropUnwindProcess(pid); err != nil {
 		return err
 	}
-	u.slabs.release(p.run)
+	u.slabs.leave(p.run)
 	return nil
 }
 
@@ -188,7 +210,7 @@ func (u *unwinder) take(p *unwound, pid int, m *timedMapping, files *objects) {
 		}
 		r.bias = m.obj.bias(&m.mapping)
 		r.table = u.tableOf(m.obj)
-		r.table.users[p]++
+		r.table.users[p] = true
 	default:
 		r.reason = bpf.UnwindAnonymous
 	}
@@ -227,9 +249,12 @@ func (u *unwinder) tableOf(o *object) *table {
 	}
 	t := u.tables[key]
 	if t != nil {
+		if t.state == bpf.UnwindNoRoom && len(t.users) == 0 {
+			u.ask(t) // it made room while nobody had it mapped
+		}
 		return t
 	}
-	t = &table{object: o, state: bpf.UnwindPending, users: map[*unwound]int{}}
+	t = &table{object: o, state: bpf.UnwindPending, users: map[*unwound]bool{}}
 	u.tables[key] = t
 	u.ask(t)
 	return t
@@ -252,25 +277,28 @@ const mappingBytes = 32 // of bpf.UnwindMapping
 
 // put tells the kernel of the mappings of p, in new memory: a program may be in the midst of a search in the old.
 func (u *unwinder) put(p *unwound) error {
+	old := p.run
+	defer func() { u.slabs.leave(old) }()
+	p.run = nil
+	if len(p.maps) == 0 {
+		return u.kernel.DropUnwindProcess(p.pid)
+	}
 	b := u.encode(p)
 	run, ok, err := u.room(len(b))
 	if err != nil {
 		return err
 	}
-	old := p.run
-	if p.run = run; ok {
-		err = u.publish(p, b)
-	} else {
+	if !ok {
 		u.stats.noRoomProcesses++
-		err = u.kernel.DropUnwindProcess(p.pid)
+		return u.kernel.DropUnwindProcess(p.pid)
 	}
-	u.slabs.release(old)
-	return err
+	p.run = &sharedRun{run, 1}
+	return u.publish(p, b)
 }
 
 // refresh tells the kernel of what tables p has now. Each mapping stays in its place, so it can be written over.
 func (u *unwinder) refresh(p *unwound) error {
-	if p.run.size == 0 {
+	if p.run == nil {
 		return nil
 	}
 	return u.publish(p, u.encode(p))
@@ -282,9 +310,8 @@ func (u *unwinder) publish(p *unwound, b []byte) error {
 		return err
 	}
 	u.version++
-	return u.kernel.PutUnwindProcess(p.pid, bpf.UnwindProcess{
-		Maps: uint32(p.run.place), MapCount: uint32(len(b) / mappingBytes), Version: u.version,
-	})
+	p.known = bpf.UnwindProcess{Maps: uint32(p.run.place), MapCount: uint32(len(b) / mappingBytes), Version: u.version}
+	return u.kernel.PutUnwindProcess(p.pid, p.known)
 }
 
 // encode gives the mappings of p as the kernel has them.
@@ -498,7 +525,7 @@ func (u *unwinder) unload(t *table) {
 func (u *unwinder) room(size int) (slabRun, bool, error) {
 	for {
 		run, ok, err := u.slabs.alloc(size)
-		if ok || err != nil {
+		if ok || err != nil || size > bpf.SlabBytes {
 			return run, ok, err
 		}
 		if ok, err := u.evict(); !ok {

@@ -61,19 +61,21 @@ type extent struct{ start, end uint64 }
 
 // builder makes a table in two passes: the first finds the functions and sorts them, the second runs their instructions.
 type builder struct {
-	file    *elfx.File
-	mach    *machine
-	code    []extent // executable segments
-	low     uint64   // lowest vaddr of code
-	frames  *frames
-	table   *Table
-	layout  *layout
-	golang  bool     // the Go tool chain made the file
-	known   []known  // sorted
-	text    *stretch // the file
-	guessed uint64   // bytes of code that were looked at
-	run     program
-	index   []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
+	file              *elfx.File
+	mach              *machine
+	code              []extent // executable segments
+	low               uint64   // lowest vaddr of code
+	frames            *frames
+	table             *Table
+	layout            *layout
+	golang            bool // the Go tool chain made the file
+	goTable           *goTable
+	known             []known  // sorted
+	text              *stretch // the file
+	guessed, followed uint64   // bytes of code that were looked at
+	starts            []uint64 // functions by symbol, when they were needed
+	run               program
+	index             []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }
 
 func (b *builder) build(maxRows int) error {
@@ -82,11 +84,14 @@ func (b *builder) build(maxRows int) error {
 		return nil
 	}
 	b.layout = newLayout(b.table, maxRows)
+	if b.golang = isGo(b.file); b.golang {
+		b.goTable = openGo(b.file, b.mach)
+	}
 	data, debug, err := findFrames(b.file)
 	if err != nil {
 		return err
 	}
-	if data != nil {
+	if data != nil && !(debug && b.golang) { // what Go says itself is better
 		if data.size > maxFrames {
 			return ErrTooLarge
 		}
@@ -98,7 +103,6 @@ func (b *builder) build(maxRows int) error {
 	}
 	slices.Sort(b.index)
 	b.text = &stretch{readAt: b.file.ReadAt, size: uint64(b.file.Size())}
-	b.golang = b.file.GoBuildID() != ""
 	b.findKnown()
 	b.sortKnown()
 	if err := b.runAll(); err != nil {

@@ -35,6 +35,16 @@ func findFrames(f *elfx.File) (data *stretch, debug bool, err error) {
 	return &stretch{readAt: inMemory(content), size: uint64(len(content))}, true, nil
 }
 
+// isGo says whether the Go tool chain made a file.
+func isGo(f *elfx.File) bool {
+	for _, name := range []string{".gopclntab", ".data.rel.ro.gopclntab"} {
+		if _, ok := f.Section(name); ok {
+			return true
+		}
+	}
+	return f.GoBuildID() != ""
+}
+
 // framesByHeader follows .eh_frame_hdr: a version, three encodings, and a pointer to .eh_frame, whose end its terminator or
 // that of the segment is.
 func framesByHeader(f *elfx.File) (*stretch, error) {

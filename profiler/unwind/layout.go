@@ -42,8 +42,11 @@ func (l *layout) rule(r Rule) uint16 {
 	return n
 }
 
-// span says that r holds from start to end, vaddrs at or behind the end of the span before.
+// span says that r holds from start to end, but for what was said before.
 func (l *layout) span(start, end uint64, r Rule) error {
+	if start = max(start, l.end); start >= end {
+		return nil
+	}
 	if start > l.end {
 		if err := l.put(l.end, start, 0); err != nil {
 			return err

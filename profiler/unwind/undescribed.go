@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"debug/elf"
+	"math"
 	"slices"
 )
 
@@ -15,6 +16,7 @@ import (
 const (
 	padding    = 16        // bytes; a shorter hole between functions is there for alignment
 	entryCode  = 128       // bytes of assembly at the entry of a program, from which it doesn't return
+	maxFollow  = 4 << 20   // bytes that are followed: 50 ns each
 	maxGuess   = 256 << 20 // bytes of a file's code that are looked at
 	pltEntry   = 16        // bytes of an entry of .plt (x86-64, arm64)
 	pltArmHead = 32        // bytes before the first entry (arm64)
@@ -51,6 +53,11 @@ func (b *builder) findKnown() {
 // knowPLT is about linkers that don't describe .plt: its entries jump, or push a number and go to the code at its head, which pushes
 // another and jumps.
 func (b *builder) knowPLT(start, end uint64) {
+	head, err := b.bytes(start, min(end-start, 8))
+	if err != nil || !bytes.HasPrefix(head, b.mach.pltHead) { // a static program's, which only jump
+		b.know(start, end, b.mach.atEntry())
+		return
+	}
 	if b.mach == arm64 {
 		b.know(start, start+4, b.mach.atEntry())
 		b.know(start+4, start+pltArmHead, Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA, Aux: -1})
@@ -115,7 +122,7 @@ func (b *builder) fillCode(from, to uint64) error {
 	return b.guess(from, to)
 }
 
-// guess lays out code of which nothing is known but its bytes.
+// guess lays out code of which nothing is known but its bytes, piece by piece.
 func (b *builder) guess(from, to uint64) error {
 	if from+padding > to || b.guessed+to-from > maxGuess {
 		return nil
@@ -126,10 +133,8 @@ func (b *builder) guess(from, to uint64) error {
 		if err != nil {
 			return err
 		}
-		if at > from && b.golang {
-			if err := b.layout.span(from, at, Rule{CFA: CFAFramePointer}); err != nil {
-				return err
-			}
+		if err := b.guessFunctions(from, at); err != nil {
+			return err
 		}
 		from = min(at+1+uint64(len(b.mach.sigreturn)), to)
 		if at < to {
@@ -137,6 +142,66 @@ func (b *builder) guess(from, to uint64) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// guessFunctions is guess without trampolines.
+func (b *builder) guessFunctions(from, to uint64) error {
+	if from+padding > to {
+		return nil
+	}
+	if b.golang {
+		return b.goFunctions(from, to)
+	}
+	return b.followAll(from, to)
+}
+
+// goFunctions lays out code of a program by Go.
+func (b *builder) goFunctions(from, to uint64) error {
+	if b.goTable == nil {
+		return b.layout.span(from, to, goFrames)
+	}
+	at := from
+	err := b.goTable.spans(from, to, func(start, end uint64, r Rule) error {
+		if start > at { // C code of the same program
+			if err := b.followAll(at, start); err != nil {
+				return err
+			}
+		}
+		at = max(at, end)
+		return b.layout.span(start, end, r)
+	})
+	if err != nil || at >= to {
+		return err
+	}
+	return b.followAll(at, to)
+}
+
+// followAll lays out code that is to be followed: that of x86-64, at most maxFollow bytes of it.
+func (b *builder) followAll(from, to uint64) error {
+	if from+padding > to {
+		return nil
+	}
+	if b.mach != amd64 || b.followed+to-from > maxFollow {
+		return b.layout.span(from, to, Rule{CFA: CFAFramePointer})
+	}
+	b.followed += to - from
+	if b.starts == nil {
+		b.starts = append(functionStarts(b.file), math.MaxUint64)
+	}
+	for from < to {
+		code, err := b.bytes(from, min(to-from, maxPiece))
+		if err != nil || len(code) == 0 {
+			return err
+		}
+		end := from + uint64(len(code))
+		low, _ := slices.BinarySearch(b.starts, from)
+		high, _ := slices.BinarySearch(b.starts, end)
+		if err := b.followCode(code, from, b.starts[low:high]); err != nil {
+			return err
+		}
+		from = end
 	}
 	return nil
 }
