@@ -114,6 +114,9 @@ const debugCookie = "xdebugpy"
 // maxOffset bounds what a file may say of its offsets: PyInterpreterState is the largest structure, some 400 KB.
 const maxOffset = 1 << 20
 
+// maxFrame bounds where in a frame its fields may lie: the kernel side reads so many bytes of it.
+const maxFrame = 128
+
 // readOffsets takes from the interpreter itself what it says of its layout.
 func (l *Library) readOffsets(f *elfx.File) error {
 	var b [debugWords * 8]byte
@@ -136,6 +139,9 @@ func (l *Library) readOffsets(f *elfx.File) error {
 			return fmt.Errorf("_Py_DebugOffsets: word %d is %#x", i, v)
 		}
 		*field = uint32(v)
+	}
+	if y := &l.Layout; max(y.FrameCode, y.FramePrevious, y.FrameInstr, y.FrameMark) >= maxFrame {
+		return errors.New("_Py_DebugOffsets: frames larger than any that is known")
 	}
 	return nil
 }
