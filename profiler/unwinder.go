@@ -19,7 +19,7 @@ import (
 // these show. A table is made in the background when a mapping first shows its file, and is one for all processes. Until it
 // is ready, and where there is none, the walk goes by frame pointers and says so.
 type unwinder struct {
-	kernel   *bpf.Kernel
+	kernel   unwindKernel
 	cache    *unwind.Cache // nil: none
 	build    chan struct{} // something is in todo
 	quit     chan struct{}
@@ -37,6 +37,13 @@ type unwinder struct {
 	pending int   // tables asked for and not there yet
 	err     error // the first one
 	stats   unwindStats
+}
+
+// unwindKernel is what an unwinder wants of [bpf.Kernel].
+type unwindKernel interface {
+	slabKernel
+	PutUnwindProcess(pid int, p bpf.UnwindProcess) error
+	DropUnwindProcess(pid int) error
 }
 
 // unwindStats count what was done and what had no room.
@@ -76,7 +83,7 @@ type unwoundRange struct {
 	reason           bpf.UnwindReason // if there is no table
 }
 
-func newUnwinder(k *bpf.Kernel, opts *Options) *unwinder {
+func newUnwinder(k unwindKernel, opts *Options) *unwinder {
 	u := &unwinder{
 		kernel: k, slabs: slabs{kernel: k, limit: min(opts.UnwindMemory/bpf.SlabBytes, bpf.MaxSlabs)},
 		tables: map[tableKey]*table{}, procs: map[int]*unwound{},
@@ -428,9 +435,9 @@ func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 		t.state = bpf.UnwindNoTable
 		u.stats.noTable++
 	default:
-		t.state = bpf.UnwindByTable
-		if ok, err := u.load(t, built); !ok {
-			u.note(err)
+		ok, err := u.load(t, built) // others may have to go meanwhile, but not this one
+		u.note(err)
+		if t.state = bpf.UnwindByTable; !ok {
 			t.state = bpf.UnwindNoRoom
 			u.stats.noRoom++
 		}
