@@ -74,6 +74,7 @@ type builder struct {
 	text              *stretch // the file
 	guessed, followed uint64   // bytes of code that were looked at
 	starts            []uint64 // functions by symbol, when they were needed
+	follower          *follower
 	run               program
 	index             []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }

@@ -65,10 +65,11 @@ type follower struct {
 	supposed   map[uint64]place        // where no way was seen yet that leads there
 	learnt     map[uint64]place        // from jumps back to what was supposed otherwise
 	at         place
-	reached    bool // the instruction before leads on to the next
-	called     bool // and is a call, which may not return
-	jumped     *place
-	returns    int // ways to end that prove something
+	reached    bool  // the instruction before leads on to the next
+	called     bool  // and is a call, which may not return
+	jumped     place // before the last jump to a place in a register
+	jumps      bool  // there was one
+	returns    int   // ways to end that prove something
 	spans      []stay
 	doubted    int // the first of spans that was supposed last
 }
@@ -87,23 +88,30 @@ const (
 
 // follow gives the places of the function at start, each with a rule; false when its ends don't prove them. A jump to where function
 // says that one may begin is such an end.
-func follow(code []byte, start uint64, function func(vaddr uint64) bool) ([]stay, bool) {
-	learnt := map[uint64]place{}
+// What it gives is valid until the next call.
+func (f *follower) follow(code []byte, start uint64, function func(vaddr uint64) bool) ([]stay, bool) {
 	if len(code) > maxFunction {
 		return nil, false
 	}
+	clear(f.learnt)
 	for range maxFollows {
-		known := len(learnt)
-		f := &follower{
-			start: start, end: start + uint64(len(code)), function: function, labels: map[uint64]place{}, supposed: map[uint64]place{}, learnt: learnt,
-			at: atEntry, reached: true,
+		known := len(f.learnt)
+		clear(f.labels)
+		clear(f.supposed)
+		*f = follower{
+			start: start, end: start + uint64(len(code)), function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
+			at: atEntry, reached: true, spans: f.spans[:0],
 		}
 		proven := f.run(code)
-		if len(learnt) == known {
+		if len(f.learnt) == known {
 			return f.spans, proven && f.returns > 0
 		}
 	}
 	return nil, false
+}
+
+func newFollower() *follower {
+	return &follower{labels: map[uint64]place{}, supposed: map[uint64]place{}, learnt: map[uint64]place{}}
 }
 
 func (f *follower) run(code []byte) bool {
@@ -183,8 +191,8 @@ func (f *follower) suppose(pc uint64) {
 	p, ok := f.learnt[pc]
 	switch {
 	case ok:
-	case f.jumped != nil:
-		p = *f.jumped
+	case f.jumps:
+		p = f.jumped
 	default:
 		p = atEntry
 		p.doubt = true
@@ -247,8 +255,7 @@ func isRelative(inst *x86asm.Inst) bool {
 func (f *follower) jump(inst *x86asm.Inst, next uint64, always bool) bool {
 	rel, ok := inst.Args[0].(x86asm.Rel)
 	if !ok {
-		p := f.at
-		f.jumped = &p
+		f.jumped, f.jumps = f.at, true
 		return true
 	}
 	target := next + uint64(int64(rel))
@@ -256,7 +263,7 @@ func (f *follower) jump(inst *x86asm.Inst, next uint64, always bool) bool {
 		if !f.function(target) {
 			return false // into the midst of another: this is a part of it
 		}
-		if always && f.jumped == nil && !f.at.doubt {
+		if always && !f.jumps && !f.at.doubt {
 			f.ends()
 		}
 		return true // perhaps to a part of this function that lies elsewhere
@@ -493,7 +500,7 @@ func (b *builder) followCode(code []byte, vaddr uint64, starts []uint64) error {
 }
 
 func (b *builder) followFunction(code []byte, start uint64, function func(vaddr uint64) bool) error {
-	spans, proven := follow(code, start, function)
+	spans, proven := b.follower.follow(code, start, function)
 	if !proven {
 		return b.layout.span(start, start+uint64(len(code)), Rule{CFA: CFAFramePointer})
 	}

@@ -188,6 +188,7 @@ func (b *builder) followAll(from, to uint64) error {
 	}
 	b.followed += to - from
 	if b.starts == nil {
+		b.follower = newFollower()
 		b.starts = append(functionStarts(b.file), math.MaxUint64)
 	}
 	for from < to {
