@@ -43,7 +43,7 @@ func followFile(t *testing.T, path string) {
 		functions++
 		code := make([]byte, e.end-e.start)
 		must(t, image.ReadAt(code, off))
-		spans, ok := follower.follow(code, e.start, function)
+		spans, ok := follower.follow(instructions(code), e.start, e.start, e.end, function)
 		if !ok {
 			continue
 		}

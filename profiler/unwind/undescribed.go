@@ -14,12 +14,13 @@ import (
 // what Go compiles. Some of it is known all the same.
 
 const (
-	padding    = 16        // bytes; a shorter hole between functions is there for alignment
-	entryCode  = 128       // bytes of assembly at the entry of a program, from which it doesn't return
-	maxFollow  = 4 << 20   // bytes that are followed: 50 ns each
-	maxGuess   = 256 << 20 // bytes of a file's code that are looked at
-	pltEntry   = 16        // bytes of an entry of .plt (x86-64, arm64)
-	pltArmHead = 32        // bytes before the first entry (arm64)
+	padding     = 16        // bytes; a shorter hole between functions is there for alignment
+	entryCode   = 128       // bytes of assembly at the entry of a program, from which it doesn't return
+	maxFollow   = 4 << 20   // bytes that are followed: at 8 MB/s
+	followPiece = 512 << 10 // bytes that are followed at a time; a function across two pieces is lost
+	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
+	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
+	pltArmHead  = 32        // bytes before the first entry (arm64)
 )
 
 // known is code whose rule doesn't come from call frame information.
@@ -192,7 +193,7 @@ func (b *builder) followAll(from, to uint64) error {
 		b.starts = append(functionStarts(b.file), math.MaxUint64)
 	}
 	for from < to {
-		code, err := b.bytes(from, min(to-from, maxPiece))
+		code, err := b.bytes(from, min(to-from, followPiece))
 		if err != nil || len(code) == 0 {
 			return err
 		}
