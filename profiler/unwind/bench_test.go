@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
 	"syscall"
 	"testing"
 	"time"
@@ -98,7 +99,8 @@ type survey struct {
 
 	code        int64
 	cpu         time.Duration
-	allocated   uint64 // the most for one file
+	heap        uint64 // the most for one file,
+	largest     string // that one
 	unsupported map[Reason]int
 	seen        map[uint64]bool // inodes
 }
@@ -130,17 +132,18 @@ func (s *survey) add(b *testing.B, path string, size int64) {
 	if _, err := f.ReadAt(magic[:], 0); err != nil || !bytes.Equal(magic[:], []byte("\x7fELF")) {
 		return
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	runtime.GC()
+	heap := heapOf(f)
 	started := cpuTime(b)
-	t, err := Build(f, size, Options{})
+	t, err := Build(heap, size, Options{})
 	s.cpu += cpuTime(b) - started
-	runtime.ReadMemStats(&after)
 	if err != nil {
 		b.Logf("%s: %v", path, err)
 		return
 	}
-	s.allocated = max(s.allocated, after.TotalAlloc-before.TotalAlloc)
+	if heap.most > s.heap {
+		s.heap, s.largest = heap.most, path
+	}
 	s.code += text(b, f, size)
 	s.files++
 	s.functions += t.Stats.Functions
@@ -162,6 +165,27 @@ func (s *survey) add(b *testing.B, path string, size int64) {
 	}
 }
 
+// heapReader notes how much memory is in use, garbage included, whenever it is read from.
+type heapReader struct {
+	f      *os.File
+	sample []metrics.Sample
+	base   uint64
+	most   uint64 // more than at first
+}
+
+func heapOf(f *os.File) *heapReader {
+	r := &heapReader{f: f, sample: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}}
+	metrics.Read(r.sample)
+	r.base = r.sample[0].Value.Uint64()
+	return r
+}
+
+func (r *heapReader) ReadAt(p []byte, off int64) (int, error) {
+	metrics.Read(r.sample)
+	r.most = max(r.most, r.sample[0].Value.Uint64()-min(r.base, r.sample[0].Value.Uint64()))
+	return r.f.ReadAt(p, off)
+}
+
 // cpuTime is what this process has used of the CPUs; the collector of garbage counts too.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
@@ -175,7 +199,8 @@ func cpuTime(b *testing.B) time.Duration {
 func (s *survey) report(b *testing.B) {
 	b.Logf("%d files, %d MB of code, %d functions, %d rows, %d rules, %d pages, %d bytes; %d frame pointers lost, %d malformed, %d overlaps, unsupported %v",
 		s.files, s.code>>20, s.functions, s.rows, s.rules, s.pages, s.size, s.lostFP, s.malformed, s.overlaps, s.unsupported)
+	b.Logf("most memory for %s", s.largest)
 	b.ReportMetric(float64(s.size)/float64(s.rows), "bytes/row")
 	b.ReportMetric(float64(s.code)/1e6/s.cpu.Seconds(), "MB/cpu-s")
-	b.ReportMetric(float64(s.allocated)/1e6, "MB-most")
+	b.ReportMetric(float64(s.heap)/1e6, "MB-most")
 }

@@ -348,10 +348,9 @@ func (p *place) popFP() {
 	p.sp -= word
 }
 
-// functionsOf gives where functions begin in code at vaddr, sorted: at starts, where calls lead, and jumps from one function into
+// functionsOf gives where functions begin in code at vaddr, sorted: at starts, which it may change, where calls lead, and jumps from one function into
 // another, if something ends before.
 func functionsOf(code []instruction, vaddr uint64, starts []uint64) []uint64 {
-	starts = append(slices.Clone(starts), vaddr)
 	for n := range code {
 		if i := &code[n]; i.kind == callTo {
 			if to, ok := targetOf(code, i); ok {

@@ -63,8 +63,12 @@ func instructions(code []byte) []instruction {
 const endbr64 = 0xfa1e0ff3 // an instruction that x86asm doesn't know; it does nothing
 
 func decodeOne(code []byte) instruction {
-	if code[0] == 0 { // no code, most likely
-		return instruction{kind: nop, size: 1}
+	zeros := 0 // no code, most likely
+	for zeros < min(len(code), math.MaxUint8) && code[zeros] == 0 {
+		zeros++
+	}
+	if zeros > 0 {
+		return instruction{kind: nop, size: uint8(zeros)}
 	}
 	if len(code) >= 4 && binary.LittleEndian.Uint32(code) == endbr64 {
 		return instruction{kind: nop, size: 4}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"debug/elf"
-	"math"
 	"slices"
 )
 
@@ -188,9 +187,8 @@ func (b *builder) followAll(from, to uint64) error {
 		return b.layout.span(from, to, Rule{CFA: CFAFramePointer})
 	}
 	b.followed += to - from
-	if b.starts == nil {
-		b.follower = newFollower()
-		b.starts = append(functionStarts(b.file), math.MaxUint64)
+	if b.follower == nil {
+		b.follower, b.starts = newFollower(), functionStarts(b.file, b.low)
 	}
 	for from < to {
 		code, err := b.bytes(from, min(to-from, followPiece))
@@ -198,14 +196,22 @@ func (b *builder) followAll(from, to uint64) error {
 			return err
 		}
 		end := from + uint64(len(code))
-		low, _ := slices.BinarySearch(b.starts, from)
-		high, _ := slices.BinarySearch(b.starts, end)
-		if err := b.followCode(code, from, b.starts[low:high]); err != nil {
+		if err := b.followCode(code, from, b.startsIn(from, end)); err != nil {
 			return err
 		}
 		from = end
 	}
 	return nil
+}
+
+// startsIn gives the functions that symbols tell in a stretch of code.
+func (b *builder) startsIn(from, to uint64) []uint64 {
+	low, _ := slices.BinarySearch(b.starts, uint32(from-b.low))
+	starts := []uint64{from}
+	for ; low < len(b.starts) && b.low+uint64(b.starts[low]) < to; low++ {
+		starts = append(starts, b.low+uint64(b.starts[low]))
+	}
+	return starts
 }
 
 // trampoline finds the code that a signal handler returns to, which asks the kernel for rt_sigreturn: the vaddr of the byte before it,
