@@ -60,6 +60,7 @@ type tableKey struct {
 // table is that of one file.
 type table struct {
 	object *object
+	size   int64            // of the file
 	state  bpf.UnwindReason // UnwindByTable: it is in the kernel
 	missed bool             // a stack needed it when it had no room
 	head   slabRun
@@ -261,7 +262,7 @@ func (u *unwinder) tableOf(o *object) *table {
 		}
 		return t
 	}
-	t = &table{object: o, state: bpf.UnwindPending, users: map[*unwound]bool{}}
+	t = &table{object: o, size: o.size(), state: bpf.UnwindPending, users: map[*unwound]bool{}}
 	u.tables[key] = t
 	u.ask(t)
 	return t
@@ -375,8 +376,15 @@ func (u *unwinder) next() *table {
 	if len(u.todo) == 0 {
 		return nil
 	}
-	t := u.todo[0]
-	u.todo = u.todo[1:]
+	// The smallest first: nobody's C library has to wait for a giant.
+	i := 0
+	for j, t := range u.todo {
+		if t.size < u.todo[i].size {
+			i = j
+		}
+	}
+	t := u.todo[i]
+	u.todo = slices.Delete(u.todo, i, i+1)
 	return t
 }
 
