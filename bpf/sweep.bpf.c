@@ -74,8 +74,11 @@ static __always_inline void inherit_mappings(__u32 parent, __u32 child)
 {
 	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &parent), copy;
 
-	if (!p)
+	if (!p) {
+		/* Whatever is known of that number is of a process that is gone. */
+		bpf_map_delete_elem(&unwind_processes, &child);
 		return;
+	}
 	copy = *p;
 	bpf_map_update_elem(&unwind_processes, &child, &copy, BPF_ANY);
 }
@@ -228,6 +231,7 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 					    bool can_read)
 {
 	struct count_key *key = &s->count.key;
+	bool walk_again;
 	long bytes;
 
 	__builtin_memset(&s->count, 0, sizeof(s->count));
@@ -243,10 +247,12 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 		key->flags = KEY_KERNEL_THREAD;
 	else
 		key->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
-	if (a->wait & WAIT_CHOSEN) {
+	/* It has waited since before the window, when its tables may not have been there. */
+	walk_again = with_tables && can_read && a->wait & WAIT_LATE;
+	if (a->wait & WAIT_LATE)
+		key->flags |= KEY_LATE_STACK;
+	if (a->wait & WAIT_CHOSEN && !walk_again) {
 		key->user_stack = a->user_stack;
-		if (a->wait & WAIT_LATE)
-			key->flags |= KEY_LATE_STACK;
 	} else if (can_read && task->__state && has_user_side(task)) {
 		key->user_stack = write_stack(seq, &s->user, other_stack(s, task, t->tgid),
 					      t->tgid);

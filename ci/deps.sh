@@ -10,7 +10,7 @@ declare -A needs=(
 	# eBPF objects (llvm-strip for bpf2go, the kernel's and libbpf's headers), the format of the C code, the flame graph bundle.
 	[build]="clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev git make npm=npm"
 	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load.
-	[test]="strace gcc g++ clang-19 libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool
+	[test]="strace gcc g++ clang-19 libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross musl-tools binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool
 		nginx-light redis-server postgresql wrk python3 node=nodejs javac=openjdk-17-jdk-headless"
 	# Other kernels, booted in qemu.
 	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring"

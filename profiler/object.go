@@ -278,6 +278,18 @@ func (o *object) content() (*OpenFile, error) {
 	return o.view()
 }
 
+// size is the length of the file in bytes, 0 where it can't be read.
+func (o *object) size() int64 {
+	if o.file == nil {
+		return 0
+	}
+	st, err := o.file.Stat()
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
 // view returns o's file for reading.
 func (o *object) view() (*OpenFile, error) {
 	if o.file == nil {

@@ -80,6 +80,11 @@ type Progress struct {
 // has says whether a mode is asked for.
 func (o *Options) has(m Mode) bool { return slices.Contains(o.Modes, m) }
 
+// wholeMachine says that nothing is left out.
+func (o *Options) wholeMachine() bool {
+	return len(o.PIDs) == 0 && o.Comm == "" && o.Cgroup == "" && len(o.Command) == 0
+}
+
 func (o *Options) samples() bool  { return o.has(CPU) || o.has(Wall) }
 func (o *Options) accounts() bool { return o.has(OffCPU) || o.has(Wall) }
 

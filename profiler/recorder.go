@@ -129,24 +129,34 @@ func (r *Recorder) startWithCommand() (err error) {
 // maxPrepare is how long the begin of a recording waits for unwind tables. A command stands still meanwhile.
 const maxPrepare = 500 * time.Millisecond
 
-// prepare has the tables made of what the targets have mapped already.
-func (r *Recorder) prepare() {
+// prepare has the tables made of what the targets have mapped already. Of a whole machine's processes all are looked at if their waits are
+// recorded: each has some.
+func (r *Recorder) prepare() (err error) {
 	if r.unwind == nil {
-		return
+		return nil
+	}
+	pids := r.kernel.Targets()
+	if r.opts.accounts() && r.opts.wholeMachine() {
+		if pids, err = target.Processes(); err != nil {
+			return err
+		}
 	}
 	r.agg.mu.Lock()
-	for _, pid := range r.kernel.Targets() {
+	for _, pid := range pids {
 		if im := r.procs.imageAt(pid, maxTime); im != nil {
 			r.unwind.follow(pid, im, r.objects)
 		}
 	}
 	r.agg.mu.Unlock()
 	r.unwind.await(maxPrepare)
+	return nil
 }
 
 // begin opens the window.
 func (r *Recorder) begin() (err error) {
-	r.prepare()
+	if err := r.prepare(); err != nil {
+		return err
+	}
 	r.steal = stealTime()
 	r.start = time.Now()
 	if r.opts.accounts() {

@@ -4,7 +4,6 @@ package profiler
 
 import (
 	"bytes"
-	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -12,7 +11,11 @@ import (
 )
 
 // fakeKernel has slabs of ordinary memory.
-type fakeKernel struct{ quiesced int }
+type fakeKernel struct {
+	quiesced  int
+	slabs     []memory
+	processes map[int]bpf.UnwindProcess
+}
 
 // memory is a slab of it.
 type memory []byte
@@ -21,15 +24,14 @@ func (m memory) ReadAt(p []byte, off int64) (int, error)  { return copy(p, m[off
 func (m memory) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
 
 func (k *fakeKernel) AddSlab() (bpf.SlabMemory, error) {
-	return make(memory, bpf.SlabBytes), nil
+	k.slabs = append(k.slabs, make(memory, bpf.SlabBytes))
+	return k.slabs[len(k.slabs)-1], nil
 }
 
 func (k *fakeKernel) Quiesce() error {
 	k.quiesced++
 	return nil
 }
-
-var _ io.ReaderAt = memory{}
 
 // TestSlabs takes and gives back runs by chance, each filled with a byte of its own that must stay.
 func TestSlabs(t *testing.T) {

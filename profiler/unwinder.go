@@ -19,7 +19,7 @@ import (
 // these show. A table is made in the background when a mapping first shows its file, and is one for all processes. Until it
 // is ready, and where there is none, the walk goes by frame pointers and says so.
 type unwinder struct {
-	kernel   *bpf.Kernel
+	kernel   unwindKernel
 	cache    *unwind.Cache // nil: none
 	build    chan struct{} // something is in todo
 	quit     chan struct{}
@@ -39,6 +39,13 @@ type unwinder struct {
 	stats   unwindStats
 }
 
+// unwindKernel is what an unwinder wants of [bpf.Kernel].
+type unwindKernel interface {
+	slabKernel
+	PutUnwindProcess(pid int, p bpf.UnwindProcess) error
+	DropUnwindProcess(pid int) error
+}
+
 // unwindStats count what was done and what had no room.
 type unwindStats struct {
 	built, rows, noTable, noRoom, evicted, noRoomProcesses, cutMappings uint64
@@ -53,6 +60,7 @@ type tableKey struct {
 // table is that of one file.
 type table struct {
 	object *object
+	size   int64            // of the file
 	state  bpf.UnwindReason // UnwindByTable: it is in the kernel
 	missed bool             // a stack needed it when it had no room
 	head   slabRun
@@ -76,7 +84,7 @@ type unwoundRange struct {
 	reason           bpf.UnwindReason // if there is no table
 }
 
-func newUnwinder(k *bpf.Kernel, opts *Options) *unwinder {
+func newUnwinder(k unwindKernel, opts *Options) *unwinder {
 	u := &unwinder{
 		kernel: k, slabs: slabs{kernel: k, limit: min(opts.UnwindMemory/bpf.SlabBytes, bpf.MaxSlabs)},
 		tables: map[tableKey]*table{}, procs: map[int]*unwound{},
@@ -254,7 +262,7 @@ func (u *unwinder) tableOf(o *object) *table {
 		}
 		return t
 	}
-	t = &table{object: o, state: bpf.UnwindPending, users: map[*unwound]bool{}}
+	t = &table{object: o, size: o.size(), state: bpf.UnwindPending, users: map[*unwound]bool{}}
 	u.tables[key] = t
 	u.ask(t)
 	return t
@@ -368,8 +376,15 @@ func (u *unwinder) next() *table {
 	if len(u.todo) == 0 {
 		return nil
 	}
-	t := u.todo[0]
-	u.todo = u.todo[1:]
+	// The smallest first: nobody's C library has to wait for a giant.
+	i := 0
+	for j, t := range u.todo {
+		if t.size < u.todo[i].size {
+			i = j
+		}
+	}
+	t := u.todo[i]
+	u.todo = slices.Delete(u.todo, i, i+1)
 	return t
 }
 
@@ -428,9 +443,9 @@ func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 		t.state = bpf.UnwindNoTable
 		u.stats.noTable++
 	default:
-		t.state = bpf.UnwindByTable
-		if ok, err := u.load(t, built); !ok {
-			u.note(err)
+		ok, err := u.load(t, built) // others may have to go meanwhile, but not this one
+		u.note(err)
+		if t.state = bpf.UnwindByTable; !ok {
 			t.state = bpf.UnwindNoRoom
 			u.stats.noRoom++
 		}

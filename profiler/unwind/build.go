@@ -73,7 +73,8 @@ type builder struct {
 	known             []known  // sorted
 	text              *stretch // the file
 	guessed, followed uint64   // bytes of code that were looked at
-	starts            []uint64 // functions by symbol, when they were needed
+	starts            []uint32 // functions by symbol, from low on
+	follower          *follower
 	run               program
 	index             []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }

@@ -3,10 +3,8 @@
 package unwind
 
 import (
-	"encoding/binary"
+	"cmp"
 	"slices"
-
-	"golang.org/x/arch/x86/x86asm"
 )
 
 // Code that nothing describes (the C library musl, programs that don't unwind, assembly) can be followed: from the first instruction of
@@ -65,10 +63,11 @@ type follower struct {
 	supposed   map[uint64]place        // where no way was seen yet that leads there
 	learnt     map[uint64]place        // from jumps back to what was supposed otherwise
 	at         place
-	reached    bool // the instruction before leads on to the next
-	called     bool // and is a call, which may not return
-	jumped     *place
-	returns    int // ways to end that prove something
+	reached    bool  // the instruction before leads on to the next
+	called     bool  // and is a call, which may not return
+	jumped     place // before the last jump to a place in a register
+	jumps      bool  // there was one
+	returns    int   // ways to end that prove something
 	spans      []stay
 	doubted    int // the first of spans that was supposed last
 }
@@ -80,55 +79,58 @@ type stay struct {
 }
 
 const (
-	maxFunction = 64 << 10   // bytes
-	maxFollows  = 16         // times that a function is followed, to learn where jumps back lead
-	endbr64     = 0xfa1e0ff3 // an instruction that x86asm doesn't know; it does nothing
+	maxFunction = 64 << 10 // bytes
+	maxFollows  = 16       // times that a function is followed, to learn where jumps back lead
 )
 
-// follow gives the places of the function at start, each with a rule; false when its ends don't prove them. A jump to where function
-// says that one may begin is such an end.
-func follow(code []byte, start uint64, function func(vaddr uint64) bool) ([]stay, bool) {
-	learnt := map[uint64]place{}
-	if len(code) > maxFunction {
+func newFollower() *follower {
+	return &follower{labels: map[uint64]place{}, supposed: map[uint64]place{}, learnt: map[uint64]place{}}
+}
+
+// follow gives the places of the function from start to end, each with a rule; false when its ends don't prove them. A jump to where function
+// says that one may begin is such an end. The instructions are those of code at vaddr. What it gives is valid until the next call.
+func (f *follower) follow(code []instruction, vaddr, start, end uint64, function func(vaddr uint64) bool) ([]stay, bool) {
+	if end-start > maxFunction {
 		return nil, false
 	}
+	clear(f.learnt)
 	for range maxFollows {
-		known := len(learnt)
-		f := &follower{
-			start: start, end: start + uint64(len(code)), function: function, labels: map[uint64]place{}, supposed: map[uint64]place{}, learnt: learnt,
-			at: atEntry, reached: true,
+		known := len(f.learnt)
+		clear(f.labels)
+		clear(f.supposed)
+		*f = follower{
+			start: start, end: end, function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
+			at: atEntry, reached: true, spans: f.spans[:0],
 		}
-		proven := f.run(code)
-		if len(learnt) == known {
+		proven := f.run(code, vaddr)
+		if len(f.learnt) == known {
 			return f.spans, proven && f.returns > 0
 		}
 	}
 	return nil, false
 }
 
-func (f *follower) run(code []byte) bool {
-	for pc := f.start; pc < f.end; {
-		inst, err := decodeAMD64(code[pc-f.start:])
-		if err != nil || !f.arrive(pc, inst.Op == x86asm.NOP) {
+func (f *follower) run(code []instruction, vaddr uint64) bool {
+	for n := range code {
+		i := &code[n]
+		pc, next := vaddr+uint64(i.at), vaddr+uint64(i.next())
+		if i.kind == bad || next > f.end || !f.arrive(pc, i.kind == nop) {
 			return false
 		}
-		next := pc + uint64(inst.Len)
 		if !f.reached { // padding
-			pc = next
 			continue
 		}
 		if _, ok := f.at.rule(); !ok {
 			return false
 		}
 		f.say(pc, next)
-		f.called = inst.Op == x86asm.CALL
-		if !f.step(&inst, next) {
+		f.called = i.kind == call || i.kind == callTo
+		if !f.step(i, next) {
 			if !f.at.doubt {
 				return false
 			}
 			f.reached = false // what was supposed is wrong
 		}
-		pc = next
 	}
 	return true
 }
@@ -141,13 +143,6 @@ func (f *follower) confirm() {
 		}
 		f.at.doubt = false
 	}
-}
-
-func decodeAMD64(code []byte) (x86asm.Inst, error) {
-	if len(code) >= 4 && binary.LittleEndian.Uint32(code) == endbr64 {
-		return x86asm.Inst{Op: x86asm.NOP, Len: 4}, nil
-	}
-	return x86asm.Decode(code, 64)
 }
 
 func (f *follower) say(start, end uint64) {
@@ -183,8 +178,8 @@ func (f *follower) suppose(pc uint64) {
 	p, ok := f.learnt[pc]
 	switch {
 	case ok:
-	case f.jumped != nil:
-		p = *f.jumped
+	case f.jumps:
+		p = f.jumped
 	default:
 		p = atEntry
 		p.doubt = true
@@ -218,45 +213,35 @@ func (p *place) merge(other place) bool {
 }
 
 // step runs an instruction; false when what it does can't be told.
-func (f *follower) step(inst *x86asm.Inst, next uint64) bool {
-	switch inst.Op {
-	case x86asm.RET:
+func (f *follower) step(i *instruction, next uint64) bool {
+	target := next + uint64(int64(i.arg))
+	switch i.kind {
+	case ret:
 		f.reached = false
 		return f.ends()
-	case x86asm.JMP:
+	case stop:
 		f.reached = false
-		return f.jump(inst, next, true)
-	case x86asm.UD2, x86asm.HLT, x86asm.INT:
-		f.reached = inst.Op == x86asm.INT && inst.Args[0] != x86asm.Imm(3)
-		return true
-	case x86asm.CALL:
-		return true
+	case jump:
+		f.reached = false
+		f.jumped, f.jumps = f.at, true
+	case jumpTo:
+		f.reached = false
+		return f.jump(target, next, true)
+	case branchTo:
+		return f.jump(target, next, false)
+	default:
+		return f.at.step(i)
 	}
-	if inst.PCRel > 0 && isRelative(inst) {
-		return f.jump(inst, next, false)
-	}
-	return f.at.step(inst)
-}
-
-func isRelative(inst *x86asm.Inst) bool {
-	_, ok := inst.Args[0].(x86asm.Rel)
-	return ok
+	return true
 }
 
 // jump notes where a jump leads. Out of the function it is a call in place of a return, when the stack is as at the entry.
-func (f *follower) jump(inst *x86asm.Inst, next uint64, always bool) bool {
-	rel, ok := inst.Args[0].(x86asm.Rel)
-	if !ok {
-		p := f.at
-		f.jumped = &p
-		return true
-	}
-	target := next + uint64(int64(rel))
+func (f *follower) jump(target, next uint64, always bool) bool {
 	if target < f.start || target >= f.end {
 		if !f.function(target) {
 			return false // into the midst of another: this is a part of it
 		}
-		if always && f.jumped == nil && !f.at.doubt {
+		if always && !f.jumps && !f.at.doubt {
 			f.ends()
 		}
 		return true // perhaps to a part of this function that lies elsewhere
@@ -301,190 +286,139 @@ func (f *follower) jumpBack(target uint64) bool {
 }
 
 // step runs an instruction that leads to the next.
-func (p *place) step(inst *x86asm.Inst) bool {
-	switch inst.Op {
-	case x86asm.PUSH:
+func (p *place) step(i *instruction) bool {
+	switch arg := int64(i.arg); i.kind {
+	case push:
 		p.sp += word
-		if inst.Args[0] == x86asm.RBP && p.saved == 0 && !p.framed && !p.clobber {
+	case pop:
+		p.sp -= word
+	case moveSP:
+		p.sp -= arg
+	case alignSP:
+		p.spLost = true
+	case spFromFP:
+		p.sp, p.spLost = p.fp-arg, false
+		return p.framed
+	case spUnknown:
+		return false
+	case leave:
+		ok := p.framed && p.saved == p.fp
+		*p = place{sp: p.fp - word, end: p.end, doubt: p.doubt}
+		return ok
+	default:
+		p.stepFP(i.kind, arg)
+	}
+	return true
+}
+
+// stepFP runs an instruction about the frame pointer: it saves it, sets it to the frame, reads it back, or sets it to something else.
+func (p *place) stepFP(k kind, arg int64) {
+	callers := p.saved == 0 && !p.framed && !p.clobber
+	switch {
+	case k < pushFP: // nothing about it
+	case k == pushFP:
+		p.sp += word
+		if callers {
 			p.saved = p.sp
 		}
-		return true
-	case x86asm.PUSHFQ:
-		p.sp += word
-		return true
-	case x86asm.POPFQ:
-		p.sp -= word
-		return true
-	case x86asm.POP:
-		return p.pop(inst)
-	case x86asm.LEAVE:
-		return p.leave()
-	case x86asm.ENTER, x86asm.XCHG:
-		return !touches(inst.Args[0], x86asm.RSP) && !touches(inst.Args[1], x86asm.RSP) &&
-			!touches(inst.Args[0], x86asm.RBP) && !touches(inst.Args[1], x86asm.RBP) && inst.Op != x86asm.ENTER
-	case x86asm.CMP, x86asm.TEST, x86asm.BT, x86asm.NOP:
-		return true
-	}
-	switch {
-	case touches(inst.Args[0], x86asm.RSP):
-		return p.moveSP(inst)
-	case touches(inst.Args[0], x86asm.RBP):
-		return p.moveFP(inst)
-	case inst.Op == x86asm.MOV && inst.Args[1] == x86asm.RBP:
-		p.store(inst)
-	}
-	return true
-}
-
-// touches says whether an operand is a register or a part of it.
-func touches(arg x86asm.Arg, reg x86asm.Reg) bool {
-	r, ok := arg.(x86asm.Reg)
-	if !ok {
-		return false
-	}
-	if reg == x86asm.RSP {
-		return r == x86asm.RSP || r == x86asm.ESP || r == x86asm.SP || r == x86asm.SPB
-	}
-	return r == x86asm.RBP || r == x86asm.EBP || r == x86asm.BP || r == x86asm.BPB
-}
-
-func (p *place) pop(inst *x86asm.Inst) bool {
-	if touches(inst.Args[0], x86asm.RSP) {
-		return false
-	}
-	if inst.Args[0] == x86asm.RBP {
-		if p.saved != p.sp || p.spLost {
-			p.clobber = p.saved == 0
-		} else {
-			p.saved, p.clobber = 0, false
+	case k == popFP:
+		p.popFP()
+	case k == saveFP:
+		if callers && !p.spLost && p.sp-arg > 0 {
+			p.saved = p.sp - arg
 		}
-		p.framed = false
-	}
-	p.sp -= word
-	return true
-}
-
-func (p *place) leave() bool {
-	if !p.framed || p.saved != p.fp {
-		return false
-	}
-	*p = place{sp: p.fp - word, end: p.end}
-	return true
-}
-
-// store keeps the RBP of the caller in the frame: mov [rsp+n], rbp.
-func (p *place) store(inst *x86asm.Inst) {
-	m, ok := inst.Args[0].(x86asm.Mem)
-	if ok && m.Base == x86asm.RSP && m.Index == 0 && p.saved == 0 && !p.framed && !p.clobber && !p.spLost && p.sp-m.Disp > 0 {
-		p.saved = p.sp - m.Disp
-	}
-}
-
-// moveSP is an instruction that sets RSP.
-func (p *place) moveSP(inst *x86asm.Inst) bool {
-	imm, constant := inst.Args[1].(x86asm.Imm)
-	mem, _ := inst.Args[1].(x86asm.Mem)
-	switch {
-	case inst.Args[0] != x86asm.RSP:
-		return false
-	case inst.Op == x86asm.SUB && constant:
-		p.sp += int64(imm)
-	case inst.Op == x86asm.ADD && constant:
-		p.sp -= int64(imm)
-	case inst.Op == x86asm.AND || inst.Op == x86asm.SUB:
-		p.spLost = true
-	case inst.Op == x86asm.LEA && mem.Base == x86asm.RSP && mem.Index == 0:
-		p.sp -= mem.Disp
-	case inst.Op == x86asm.LEA && mem.Base == x86asm.RBP && mem.Index == 0 && p.framed:
-		p.sp, p.spLost = p.fp-mem.Disp, false
-	case inst.Op == x86asm.MOV && inst.Args[1] == x86asm.RBP && p.framed:
-		p.sp, p.spLost = p.fp, false
-	default:
-		return false
-	}
-	return true
-}
-
-// moveFP is an instruction that sets RBP: to the frame, back to what it was, or to something else.
-func (p *place) moveFP(inst *x86asm.Inst) bool {
-	mem, _ := inst.Args[1].(x86asm.Mem)
-	onStack := mem.Base == x86asm.RSP && mem.Index == 0 && !p.spLost
-	whole := inst.Args[0] == x86asm.RBP
-	switch {
-	case inst.Op == x86asm.XOR && inst.Args[0] == inst.Args[1] && p.saved == 0 && !p.framed:
+	case k == zeroFP && p.saved == 0 && !p.framed:
 		p.end = true
-	case whole && inst.Op == x86asm.MOV && inst.Args[1] == x86asm.RSP && p.saved != 0 && !p.spLost:
-		p.framed, p.fp = true, p.sp
-	case whole && inst.Op == x86asm.LEA && onStack && p.saved != 0:
-		p.framed, p.fp = true, p.sp-mem.Disp
-	case whole && inst.Op == x86asm.MOV && onStack && p.saved != 0 && p.sp-mem.Disp == p.saved:
+	case k == fpFromSP && p.saved != 0 && !p.spLost:
+		p.framed, p.fp = true, p.sp-arg
+	case k == loadFP && p.saved != 0 && !p.spLost && p.sp-arg == p.saved:
 		p.framed, p.saved = false, 0
 	default:
 		p.framed, p.clobber = false, p.saved == 0
 	}
-	return true
 }
 
-// functionsOf gives where functions begin in code at vaddr, sorted: at starts, where calls lead, and jumps from one function into
+func (p *place) popFP() {
+	if p.saved == p.sp && !p.spLost {
+		p.saved, p.clobber = 0, false
+	} else {
+		p.clobber = p.saved == 0
+	}
+	p.framed = false
+	p.sp -= word
+}
+
+// functionsOf gives where functions begin in code at vaddr, sorted: at starts, which it may change, where calls lead, and jumps from one function into
 // another, if something ends before.
-func functionsOf(code []byte, vaddr uint64, starts []uint64) []uint64 {
-	type jump struct{ from, to uint64 }
-	var jumps []jump
-	starts = append(slices.Clone(starts), vaddr)
-	for pc := 0; pc < len(code); {
-		if code[pc] == 0 { // no code, most likely
-			pc++
-			continue
-		}
-		inst, err := decodeAMD64(code[pc:])
-		if err != nil {
-			pc++
-			continue
-		}
-		pc += inst.Len
-		rel, ok := inst.Args[0].(x86asm.Rel)
-		target := int64(pc) + int64(rel)
-		switch {
-		case !ok || target <= 0 || target >= int64(len(code)):
-		case inst.Op == x86asm.CALL:
-			starts = append(starts, vaddr+uint64(target))
-		case inst.Op == x86asm.JMP && (vaddr+uint64(target))%16 == 0 && slices.Contains(beforeFunctions, code[target-1]):
-			jumps = append(jumps, jump{vaddr + uint64(pc) - 1, vaddr + uint64(target)})
+func functionsOf(code []instruction, vaddr uint64, starts []uint64) []uint64 {
+	for n := range code {
+		if i := &code[n]; i.kind == callTo {
+			if to, ok := targetOf(code, i); ok {
+				starts = append(starts, vaddr+to)
+			}
 		}
 	}
 	slices.Sort(starts)
 	starts = slices.Compact(starts)
 	known := len(starts)
-	for _, j := range jumps {
-		from, _ := slices.BinarySearch(starts[:known], j.from)
-		to, _ := slices.BinarySearch(starts[:known], j.to)
-		if from != to {
-			starts = append(starts, j.to)
+	for n := range code {
+		i := &code[n]
+		to, ok := targetOf(code, i)
+		if i.kind != jumpTo || !ok || (vaddr+to)%16 != 0 || !endsBefore(code, to) {
+			continue
+		}
+		from, _ := slices.BinarySearch(starts[:known], vaddr+uint64(i.at)+1)
+		into, _ := slices.BinarySearch(starts[:known], vaddr+to)
+		if from != into {
+			starts = append(starts, vaddr+to)
 		}
 	}
 	slices.Sort(starts)
 	return slices.Compact(starts)
 }
 
-// beforeFunctions are the last bytes of what can lie before a function: nop, int3, ret.
-var beforeFunctions = []byte{0x90, 0x00, 0xcc, 0xc3}
+// targetOf is the offset in the code where an instruction leads; false when that is elsewhere.
+func targetOf(code []instruction, i *instruction) (uint64, bool) {
+	to := int64(i.next()) + int64(i.arg)
+	return uint64(to), to > 0 && to <= int64(code[len(code)-1].at)
+}
+
+// endsBefore says whether the instruction before an offset is padding or doesn't lead on.
+func endsBefore(code []instruction, off uint64) bool {
+	n := indexOf(code, off)
+	if n == 0 {
+		return true
+	}
+	k := code[n-1].kind
+	return k == nop || k == ret || k == stop || k == jump || k == jumpTo
+}
+
+// indexOf gives the number of the first instruction at or behind an offset.
+func indexOf(code []instruction, off uint64) int {
+	n, _ := slices.BinarySearchFunc(code, off, func(i instruction, off uint64) int { return cmp.Compare(uint64(i.at), off) })
+	return n
+}
 
 // followCode lays out code at vaddr that has functions at starts and where its calls lead.
-func (b *builder) followCode(code []byte, vaddr uint64, starts []uint64) error {
-	end := vaddr + uint64(len(code))
+func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error {
+	end := vaddr + uint64(len(bytes))
+	code := instructions(bytes)
 	starts = functionsOf(code, vaddr, starts)
 	function := func(target uint64) bool {
 		_, ok := slices.BinarySearch(starts, target)
 		return ok || target < vaddr || target >= end
 	}
-	for i, start := range starts {
+	for n, start := range starts {
 		limit := end
-		if i+1 < len(starts) {
-			limit = starts[i+1]
+		if n+1 < len(starts) {
+			limit = starts[n+1]
 		}
-		body := code[start-vaddr : limit-vaddr]
-		if pad := paddingOf(body); pad < len(body) {
-			if err := b.followFunction(body[pad:], start+uint64(pad), function); err != nil {
+		body := code[indexOf(code, start-vaddr):indexOf(code, limit-vaddr)]
+		for len(body) > 0 && (body[0].kind == nop || body[0].kind == stop) {
+			body = body[1:]
+		}
+		if len(body) > 0 {
+			if err := b.followFunction(body, vaddr, limit, function); err != nil {
 				return err
 			}
 		}
@@ -492,10 +426,12 @@ func (b *builder) followCode(code []byte, vaddr uint64, starts []uint64) error {
 	return nil
 }
 
-func (b *builder) followFunction(code []byte, start uint64, function func(vaddr uint64) bool) error {
-	spans, proven := follow(code, start, function)
+// followFunction lays out the function of some of the instructions of the code at vaddr.
+func (b *builder) followFunction(body []instruction, vaddr, end uint64, function func(vaddr uint64) bool) error {
+	start := vaddr + uint64(body[0].at)
+	spans, proven := b.follower.follow(body, vaddr, start, end, function)
 	if !proven {
-		return b.layout.span(start, start+uint64(len(code)), Rule{CFA: CFAFramePointer})
+		return b.layout.span(start, end, Rule{CFA: CFAFramePointer})
 	}
 	for _, s := range spans {
 		if r, ok := s.place.rule(); ok {
@@ -505,20 +441,4 @@ func (b *builder) followFunction(code []byte, start uint64, function func(vaddr 
 		}
 	}
 	return nil
-}
-
-// paddingOf counts the bytes before the first instruction that does something. Zeros are none.
-func paddingOf(code []byte) int {
-	for pc := 0; pc < len(code); {
-		if code[pc] == 0 {
-			pc++
-			continue
-		}
-		inst, err := decodeAMD64(code[pc:])
-		if err != nil || inst.Op != x86asm.NOP && (inst.Op != x86asm.INT || inst.Args[0] != x86asm.Imm(3)) {
-			return pc
-		}
-		pc += inst.Len
-	}
-	return len(code)
 }

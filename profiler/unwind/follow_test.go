@@ -26,6 +26,7 @@ func followFile(t *testing.T, path string) {
 	table := build(t, path)
 	functions, proven, bytes, doubted, wrong := 0, 0, uint64(0), uint64(0), uint64(0)
 	o := ask(t, path, ".eh_frame")
+	follower := newFollower()
 	starts := map[uint64]bool{}
 	for _, e := range o.functions {
 		starts[e.start] = true
@@ -42,7 +43,7 @@ func followFile(t *testing.T, path string) {
 		functions++
 		code := make([]byte, e.end-e.start)
 		must(t, image.ReadAt(code, off))
-		spans, ok := follow(code, e.start, function)
+		spans, ok := follower.follow(instructions(code), e.start, e.start, e.end, function)
 		if !ok {
 			continue
 		}

@@ -5,6 +5,7 @@ package unwind
 import (
 	"debug/elf"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/assaylab/assay/internal/elfx"
@@ -15,27 +16,36 @@ const (
 	maxSymbols = 1 << 19
 )
 
-// functionStarts gives the vaddrs of the functions that the symbols of a file tell, sorted. A file that hides some, or has more than
-// half a million, gives fewer: then functions are seen as one.
-func functionStarts(f *elfx.File) []uint64 {
+// functionStarts gives where the symbols of a file say that functions begin, as distances from a vaddr, sorted. A file that hides some, or has
+// more than half a million, gives fewer: then functions are seen as one.
+func functionStarts(f *elfx.File, from uint64) []uint32 {
 	sections, err := f.Sections()
 	if err != nil {
 		return nil
 	}
-	var starts []uint64
+	count := uint64(0)
 	for _, s := range sections {
-		if s.Type == elf.SHT_SYMTAB || s.Type == elf.SHT_DYNSYM {
-			starts = appendFunctions(starts, f, s)
+		if isSymbols(s) {
+			count += min(s.Size/symbolSize, maxSymbols)
+		}
+	}
+	starts := make([]uint32, 0, min(count, maxSymbols))
+	for _, s := range sections {
+		if isSymbols(s) {
+			starts = appendFunctions(starts, f, s, from)
 		}
 	}
 	slices.Sort(starts)
 	return slices.Compact(starts)
 }
 
-func appendFunctions(starts []uint64, f *elfx.File, s elfx.Section) []uint64 {
+func isSymbols(s elfx.Section) bool { return s.Type == elf.SHT_SYMTAB || s.Type == elf.SHT_DYNSYM }
+
+func appendFunctions(starts []uint32, f *elfx.File, s elfx.Section, from uint64) []uint32 {
 	eachSymbol(f, s, func(symbol []byte) bool {
-		if elf.ST_TYPE(symbol[4]) == elf.STT_FUNC && binary.LittleEndian.Uint16(symbol[6:]) != uint16(elf.SHN_UNDEF) {
-			starts = append(starts, binary.LittleEndian.Uint64(symbol[8:]))
+		at := binary.LittleEndian.Uint64(symbol[8:]) - from
+		if elf.ST_TYPE(symbol[4]) == elf.STT_FUNC && binary.LittleEndian.Uint16(symbol[6:]) != uint16(elf.SHN_UNDEF) && at <= math.MaxUint32 {
+			starts = append(starts, uint32(at))
 		}
 		return len(starts) < maxSymbols
 	})

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"debug/elf"
-	"math"
 	"slices"
 )
 
@@ -14,12 +13,13 @@ import (
 // what Go compiles. Some of it is known all the same.
 
 const (
-	padding    = 16        // bytes; a shorter hole between functions is there for alignment
-	entryCode  = 128       // bytes of assembly at the entry of a program, from which it doesn't return
-	maxFollow  = 4 << 20   // bytes that are followed: 50 ns each
-	maxGuess   = 256 << 20 // bytes of a file's code that are looked at
-	pltEntry   = 16        // bytes of an entry of .plt (x86-64, arm64)
-	pltArmHead = 32        // bytes before the first entry (arm64)
+	padding     = 16        // bytes; a shorter hole between functions is there for alignment
+	entryCode   = 128       // bytes of assembly at the entry of a program, from which it doesn't return
+	maxFollow   = 4 << 20   // bytes that are followed: at 8 MB/s
+	followPiece = 512 << 10 // bytes that are followed at a time; a function across two pieces is lost
+	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
+	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
+	pltArmHead  = 32        // bytes before the first entry (arm64)
 )
 
 // known is code whose rule doesn't come from call frame information.
@@ -187,23 +187,31 @@ func (b *builder) followAll(from, to uint64) error {
 		return b.layout.span(from, to, Rule{CFA: CFAFramePointer})
 	}
 	b.followed += to - from
-	if b.starts == nil {
-		b.starts = append(functionStarts(b.file), math.MaxUint64)
+	if b.follower == nil {
+		b.follower, b.starts = newFollower(), functionStarts(b.file, b.low)
 	}
 	for from < to {
-		code, err := b.bytes(from, min(to-from, maxPiece))
+		code, err := b.bytes(from, min(to-from, followPiece))
 		if err != nil || len(code) == 0 {
 			return err
 		}
 		end := from + uint64(len(code))
-		low, _ := slices.BinarySearch(b.starts, from)
-		high, _ := slices.BinarySearch(b.starts, end)
-		if err := b.followCode(code, from, b.starts[low:high]); err != nil {
+		if err := b.followCode(code, from, b.startsIn(from, end)); err != nil {
 			return err
 		}
 		from = end
 	}
 	return nil
+}
+
+// startsIn gives the functions that symbols tell in a stretch of code.
+func (b *builder) startsIn(from, to uint64) []uint64 {
+	low, _ := slices.BinarySearch(b.starts, uint32(from-b.low))
+	starts := []uint64{from}
+	for ; low < len(b.starts) && b.low+uint64(b.starts[low]) < to; low++ {
+		starts = append(starts, b.low+uint64(b.starts[low]))
+	}
+	return starts
 }
 
 // trampoline finds the code that a signal handler returns to, which asks the kernel for rt_sigreturn: the vaddr of the byte before it,
