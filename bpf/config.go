@@ -32,6 +32,7 @@ type Config struct {
 
 	Exact    bool          // a stack for every wait
 	Wakers   bool          // the stack of who ended a wait
+	Tables   bool          // walk user stacks by tables, see [Kernel.AddSlab]; otherwise by frame pointers
 	WithCPU  bool          // CPU samples: a count for each CPU
 	Stop     bool          // stop whom a sample is taken of, by SIGSTOP
 	MinBlock time.Duration // shorter waits get no stack
@@ -117,6 +118,7 @@ func (c *Config) constants(f kernelFacts) map[string]any {
 		"hash_seed":      rand.Uint64(),
 		"with_cpu":       c.WithCPU,
 		"stop_sampled":   c.Stop,
+		"with_tables":    c.Tables,
 		"use_rq_clock":   f.rqClock,
 		"has_prev_state": f.prevState,
 		"has_loop":       f.loop,

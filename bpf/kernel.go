@@ -31,6 +31,7 @@ type Kernel struct {
 	progs  map[string]*ebpf.Program
 	links  []io.Closer
 	ring   *ringbuf.Reader
+	slabs  []*ebpf.Map
 	tables [2]*ebpf.Map
 	active int
 	blind  bool // sweeps can't read user memory
@@ -53,8 +54,11 @@ func (c *Config) families() []family {
 	if c.PIDs && !c.CPU {
 		sweep.programs = append(sweep.programs, "assay_free")
 	}
-	if c.PIDs {
+	if c.PIDs || c.Tables {
 		sweep.programs = append(sweep.programs, "assay_fork")
+	}
+	if c.Tables {
+		sweep.programs = append(sweep.programs, "assay_exec")
 	}
 	if c.OffCPU {
 		all = append(all, family{load: LoadSwitch, programs: []string{"assay_switch", "assay_waking"}})
@@ -123,6 +127,13 @@ func (k *Kernel) load(types *btf.Spec) (err error) {
 func (f *family) open(constants map[string]any) (err error) {
 	if f.spec, err = f.load(); err != nil {
 		return fmt.Errorf("eBPF object: %w", err)
+	}
+	if kept, ok := f.spec.Maps["unwind_kept"]; ok && constants["with_tables"] == true {
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return fmt.Errorf("number of CPUs: %w", err)
+		}
+		kept.MaxEntries = uint32(cpus)
 	}
 	return set(f.spec, constants)
 }
@@ -235,7 +246,7 @@ func plainLoadError(err error) error {
 // Attach attaches the programs that hang on tracepoints. CPU sampling is attached by the
 // owner of the perf events, with [Kernel.SampleProgram].
 func (k *Kernel) Attach() error {
-	for _, name := range []string{"assay_free", "assay_fork", "assay_waking", "assay_switch"} {
+	for _, name := range []string{"assay_free", "assay_fork", "assay_exec", "assay_waking", "assay_switch"} {
 		p, ok := k.progs[name]
 		if !ok || name == "assay_waking" && k.facts.rqClock && !k.config.Wakers {
 			continue
@@ -266,6 +277,32 @@ func (k *Kernel) AddTarget(pid int, children bool) error {
 		return fmt.Errorf("target %d: %w", pid, err)
 	}
 	return nil
+}
+
+// AddPython has the frames of Python taken with each user stack of a process.
+func (k *Kernel) AddPython(pid int, p PythonProcess) error {
+	if err := k.maps["python_processes"].Put(uint32(pid), p); err != nil {
+		return fmt.Errorf("frames of Python of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// RemovePython ends what [Kernel.AddPython] began; of a process that was not added it does nothing.
+func (k *Kernel) RemovePython(pid int) error {
+	if err := k.maps["python_processes"].Delete(uint32(pid)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("frames of Python of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Targets are the processes that were added, and the children that came of them.
+func (k *Kernel) Targets() []int {
+	var pids []int
+	var pid, with uint32
+	for all := k.maps["targets"].Iterate(); all.Next(&pid, &with); {
+		pids = append(pids, int(pid))
+	}
+	return pids
 }
 
 // RingFD is a file descriptor to poll: it is readable when the programs want the ring to be read.
@@ -351,6 +388,9 @@ func (k *Kernel) Close() error {
 		errs = append(errs, p.Close())
 	}
 	for _, m := range k.maps {
+		errs = append(errs, m.Close())
+	}
+	for _, m := range k.slabs {
 		errs = append(errs, m.Close())
 	}
 	return errors.Join(errs...)

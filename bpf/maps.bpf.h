@@ -87,6 +87,28 @@ struct {
 	__type(value, __u32);
 } targets SEC(".maps");
 
+static __always_inline __u64 mix(__u64 h, __u64 word)
+{
+	h = (h ^ word) * 0xff51afd7ed558ccdULL;
+	return h ^ h >> 32;
+}
+
+#define WAKE_GAP 20000000       /* ns */
+#define URGENT_WAKE_GAP 5000000 /* ns: until it is heard, each sample is walked by a guess */
+
+static __u64 woken_at;
+
+/* For records that should be read soon, but may come in storms. */
+static __always_inline __u64 wake_seldom(__u64 gap)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - woken_at < gap)
+		return BPF_RB_NO_WAKEUP;
+	woken_at = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 static __always_inline struct counters *get_counters(void)
 {
 	__u32 zero = 0;

@@ -16,8 +16,8 @@
  */
 #include "cost.bpf.h"
 #include "offcpu.bpf.h"
-#include "stack.bpf.h"
 #include "target.bpf.h"
+#include "unwind.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -302,7 +302,7 @@ static __noinline int send_account(struct task_struct *task, struct account *a, 
 	t->end_ns = now;
 	t->exited = 1;
 	t->time = a->time;
-	if (bpf_ringbuf_output(&records, t, sizeof(*t), wake_flags(0)) && c) {
+	if (bpf_ringbuf_output(&records, t, sizeof(*t), wake_flags(0, false)) && c) {
 		c->lost_threads++;
 		c->lost_threads_ns += now - a->begin;
 	}

@@ -5,7 +5,9 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -130,6 +132,7 @@ func (k *Kernel) Counters() (Counters, error) {
 		sum.StorageFull += c.StorageFull
 		sum.MissedArrivals += c.MissedArrivals
 		sum.MissedLeaves += c.MissedLeaves
+		sum.PythonUnreadable += c.PythonUnreadable
 		sum.ClockBackwards += c.ClockBackwards
 	}
 	return sum, nil
@@ -198,7 +201,7 @@ func (k *Kernel) CPUTime() (time.Duration, uint64, error) {
 // MapBytes is the memory that the kernel charges for our maps.
 func (k *Kernel) MapBytes() uint64 {
 	var sum uint64
-	for _, m := range k.maps {
+	for _, m := range slices.AppendSeq(slices.Clone(k.slabs), maps.Values(k.maps)) {
 		if info, err := m.Info(); err == nil {
 			if n, ok := info.Memlock(); ok {
 				sum += n

@@ -15,6 +15,7 @@ const (
 	recCount
 	recThread
 	recFlush
+	recPython
 )
 
 // Stack is a stack not seen before: its frames, leaf first.
@@ -22,8 +23,49 @@ type Stack struct {
 	ID     uint64
 	Tgid   uint32
 	End    StackEnd
+	Reason UnwindReason // why it is a guess, or broken
+	Fault  int          // the frame with that reason
+	Python uint64       // a user stack: ID of the frames of Python that it runs, or 0
 	Frames []uint64
 }
+
+// Python is a stack of Python not seen before: its frames, innermost first.
+type Python struct {
+	ID     uint64
+	Tgid   uint32
+	Cut    bool // there are more frames
+	Broken bool // a frame could not be read
+	Frames []PythonFrame
+}
+
+// PythonFrame is a frame of Python: the address of its code object, and where in that it is.
+type PythonFrame struct {
+	Code  uint64
+	where uint64
+}
+
+// Parts of python_frame.where, and ends of a stack of Python (enum python_end).
+const (
+	pythonBefore = 1<<31 - 1
+	pythonEntry  = 1 << 31
+
+	pythonCut    = 1
+	pythonBroken = 2
+)
+
+// Offset is how far into the bytecode the frame is, in bytes; -1 when it has not begun.
+func (f PythonFrame) Offset() int {
+	if n := f.where & pythonBefore; n != pythonBefore {
+		return int(n)
+	}
+	return -1
+}
+
+// Entry says whether the frame is the outermost that one C frame of the interpreter's loop runs.
+func (f PythonFrame) Entry() bool { return f.where&pythonEntry != 0 }
+
+// Identity tells the code object from another at the same address.
+func (f PythonFrame) Identity() uint32 { return uint32(f.where >> 32) }
 
 // Count is one line of the table of counts.
 type Count struct {
@@ -44,6 +86,7 @@ type Thread struct {
 // Handler takes the records that cross from the kernel.
 type Handler interface {
 	Stack(Stack)
+	Python(Python)
 	Count(Count)
 	Thread(Thread)
 	Flush() // the table of counts is half full
@@ -52,10 +95,11 @@ type Handler interface {
 var errShort = errors.New("record is cut short")
 
 const (
-	headerBytes = 8
-	stackHeader = headerBytes + 16
-	countBytes  = int(headerBytes + unsafe.Sizeof(CountKey{}) + unsafe.Sizeof(CountValue{}))
-	threadBytes = int(unsafe.Sizeof(SweepThreadRecord{}))
+	headerBytes  = 8
+	stackHeader  = headerBytes + 24
+	pythonHeader = headerBytes + 16
+	countBytes   = int(headerBytes + unsafe.Sizeof(CountKey{}) + unsafe.Sizeof(CountValue{}))
+	threadBytes  = int(unsafe.Sizeof(SweepThreadRecord{}))
 )
 
 // parse hands the first record of b to h and returns its length in bytes.
@@ -66,6 +110,8 @@ func parse(b []byte, h Handler) (int, error) {
 	switch typ := binary.NativeEndian.Uint32(b); typ {
 	case recStack:
 		return parseStack(b, h)
+	case recPython:
+		return parsePython(b, h)
 	case recCount:
 		if len(b) < countBytes {
 			return 0, errShort
@@ -92,19 +138,42 @@ func parse(b []byte, h Handler) (int, error) {
 func parseStack(b []byte, h Handler) (int, error) {
 	n := int(binary.NativeEndian.Uint32(b[4:]))
 	end := stackHeader + 8*n
-	if n > MaxFrames || len(b) < end {
+	if n > MaxFrames || len(b) < end || int(b[22]) > max(0, n-1) {
 		return 0, errShort
 	}
 	s := Stack{
 		ID:     binary.NativeEndian.Uint64(b[8:]),
 		Tgid:   binary.NativeEndian.Uint32(b[16:]),
-		End:    StackEnd(binary.NativeEndian.Uint32(b[20:])),
+		End:    StackEnd(b[20]), // both architectures are little-endian
+		Reason: UnwindReason(b[21]),
+		Fault:  int(b[22]),
+		Python: binary.NativeEndian.Uint64(b[24:]),
 		Frames: make([]uint64, n),
 	}
 	for i := range s.Frames {
 		s.Frames[i] = binary.NativeEndian.Uint64(b[stackHeader+8*i:])
 	}
 	h.Stack(s)
+	return end, nil
+}
+
+func parsePython(b []byte, h Handler) (int, error) {
+	n := int(binary.NativeEndian.Uint32(b[4:]))
+	end := pythonHeader + 16*n
+	if n > MaxPython || len(b) < end {
+		return 0, errShort
+	}
+	ended := binary.NativeEndian.Uint32(b[20:])
+	p := Python{
+		ID: binary.NativeEndian.Uint64(b[8:]), Tgid: binary.NativeEndian.Uint32(b[16:]),
+		Cut: ended == pythonCut, Broken: ended == pythonBroken,
+		Frames: make([]PythonFrame, n),
+	}
+	for i := range p.Frames {
+		f := b[pythonHeader+16*i:]
+		p.Frames[i] = PythonFrame{binary.NativeEndian.Uint64(f), binary.NativeEndian.Uint64(f[8:])}
+	}
+	h.Python(p)
 	return end, nil
 }
 

@@ -52,38 +52,89 @@ type SampleCountValue struct {
 }
 
 type SampleCounters struct {
-	_              structs.HostLayout
-	Samples        uint64
-	SamplesIdle    uint64
-	SamplesOther   uint64
-	SamplesOutside uint64
-	WaitsOutside   uint64
-	Switches       uint64
-	StacksSent     uint64
-	RingFullStacks uint64
-	CountsInRing   uint64
-	LostSamples    uint64
-	LostWaits      uint64
-	LostWaitsNs    uint64
-	LostThreads    uint64
-	LostThreadsNs  uint64
-	StorageFull    uint64
-	MissedArrivals uint64
-	MissedLeaves   uint64
-	ClockBackwards uint64
+	_                structs.HostLayout
+	Samples          uint64
+	SamplesIdle      uint64
+	SamplesOther     uint64
+	SamplesOutside   uint64
+	WaitsOutside     uint64
+	Switches         uint64
+	StacksSent       uint64
+	RingFullStacks   uint64
+	CountsInRing     uint64
+	LostSamples      uint64
+	LostWaits        uint64
+	LostWaitsNs      uint64
+	LostThreads      uint64
+	LostThreadsNs    uint64
+	StorageFull      uint64
+	MissedArrivals   uint64
+	MissedLeaves     uint64
+	PythonUnreadable uint64
+	ClockBackwards   uint64
+}
+
+type SampleKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
+type SamplePythonIdentity struct {
+	_        structs.HostLayout
+	Name     uint64
+	At       uint64
+	Identity uint64
+}
+
+type SamplePythonProcess struct {
+	_             structs.HostLayout
+	KeyAt         uint64
+	Self          uint32
+	Array         uint32
+	Block         uint32
+	Stride        uint32
+	Value         uint32
+	ThreadId      uint32
+	ThreadFrame   uint32
+	CframeCurrent uint32
+	Window        uint32
+	WindowBytes   uint32
+	Code          uint8
+	Previous      uint8
+	Instr         uint8
+	Mark          uint8
+	Marks         uint8
+	HasCframe     uint8
+	CodeUnit      uint8
+	SideBySide    uint8
+	CodeIdentity  uint32
+	CodeStart     uint32
 }
 
 type SampleScratch struct {
 	_    structs.HostLayout
 	Walk struct {
-		_        structs.HostLayout
-		Fp       uint64
-		Sp       uint64
-		Hash     uint64
-		N        uint32
-		End      uint32
-		Windowed uint32
-		Pad      uint32
+		_         structs.HostLayout
+		Fp        uint64
+		Sp        uint64
+		Hash      uint64
+		Window    uint64
+		N         uint32
+		End       uint32
+		Pc        uint64
+		Seed      uint64
+		Maps      uint32
+		MapCount  uint32
+		Version   uint32
+		Exact     uint8
+		Innermost uint8
+		Reason    uint8
+		Fault     uint8
+		Lr        uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -95,6 +146,7 @@ type SampleScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
 	}
 	Kernel struct {
@@ -107,7 +159,36 @@ type SampleScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
+	}
+	Python struct {
+		_       structs.HostLayout
+		Process SamplePythonProcess
+		Frame   uint64
+		Hash    uint64
+		N       uint32
+		End     uint32
+		Seed    uint64
+		Now     uint64
+		ChunkAt uint64
+		Chunk   [128]uint64
+		Rec     struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Tgid   uint32
+			End    uint32
+			Frames [128]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Where uint64
+			}
+		}
 	}
 	Count struct {
 		_ structs.HostLayout
@@ -150,31 +231,73 @@ type SampleScratch struct {
 	Window [256]uint64
 }
 
+type SampleUnwindFile struct {
+	_         structs.HostLayout
+	Base      uint64
+	Pages     uint32
+	PageCount uint32
+	Rules     uint32
+	Used      uint32
+	Pad       uint64
+}
+
+type SampleUnwindMapping struct {
+	_      structs.HostLayout
+	Start  uint64
+	End    uint64
+	Bias   uint64
+	File   uint32
+	Reason uint32
+}
+
+type SampleUnwindPage struct {
+	_    structs.HostLayout
+	Rows uint32
+	N    uint32
+}
+
+type SampleUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SampleMapCosts         = "costs"
-	SampleMapCountsA       = "counts_a"
-	SampleMapCountsActive  = "counts_active"
-	SampleMapCountsB       = "counts_b"
-	SampleMapCountsFill    = "counts_fill"
-	SampleMapEvents        = "events"
-	SampleMapHeard         = "heard"
-	SampleMapRecords       = "records"
-	SampleMapSampleScratch = "sample_scratch"
-	SampleMapSeen          = "seen"
-	SampleMapTargets       = "targets"
-	SampleProgAssaySample  = "assay_sample"
-	SampleVarHashSeed      = "hash_seed"
-	SampleVarPidnsInum     = "pidns_inum"
-	SampleVarPidnsLevel    = "pidns_level"
-	SampleVarStopSampled   = "stop_sampled"
-	SampleVarTargetCgroup  = "target_cgroup"
-	SampleVarTargetComm    = "target_comm"
-	SampleVarTargetKind    = "target_kind"
-	SampleVarTargetSubsys  = "target_subsys"
-	SampleVarWithCpu       = "with_cpu"
+	SampleMapCosts            = "costs"
+	SampleMapCountsA          = "counts_a"
+	SampleMapCountsActive     = "counts_active"
+	SampleMapCountsB          = "counts_b"
+	SampleMapCountsFill       = "counts_fill"
+	SampleMapEvents           = "events"
+	SampleMapHeard            = "heard"
+	SampleMapPythonIdentities = "python_identities"
+	SampleMapPythonProcesses  = "python_processes"
+	SampleMapRecords          = "records"
+	SampleMapSampleScratch    = "sample_scratch"
+	SampleMapSeen             = "seen"
+	SampleMapTargets          = "targets"
+	SampleMapUnwindKept       = "unwind_kept"
+	SampleMapUnwindProcesses  = "unwind_processes"
+	SampleMapUnwindSlabs      = "unwind_slabs"
+	SampleProgAssaySample     = "assay_sample"
+	SampleVarHashSeed         = "hash_seed"
+	SampleVarPidnsInum        = "pidns_inum"
+	SampleVarPidnsLevel       = "pidns_level"
+	SampleVarSlabFile         = "slab_file"
+	SampleVarSlabMapping      = "slab_mapping"
+	SampleVarSlabPage         = "slab_page"
+	SampleVarStopSampled      = "stop_sampled"
+	SampleVarTargetCgroup     = "target_cgroup"
+	SampleVarTargetComm       = "target_comm"
+	SampleVarTargetKind       = "target_kind"
+	SampleVarTargetSubsys     = "target_subsys"
+	SampleVarWithCpu          = "with_cpu"
+	SampleVarWithTables       = "with_tables"
 )
 
 // LoadSample returns the embedded CollectionSpec for Sample.
@@ -226,17 +349,22 @@ type SampleProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SampleMapSpecs struct {
-	Costs         *ebpf.MapSpec `ebpf:"costs"`
-	CountsA       *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive  *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB       *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill    *ebpf.MapSpec `ebpf:"counts_fill"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	Heard         *ebpf.MapSpec `ebpf:"heard"`
-	Records       *ebpf.MapSpec `ebpf:"records"`
-	SampleScratch *ebpf.MapSpec `ebpf:"sample_scratch"`
-	Seen          *ebpf.MapSpec `ebpf:"seen"`
-	Targets       *ebpf.MapSpec `ebpf:"targets"`
+	Costs            *ebpf.MapSpec `ebpf:"costs"`
+	CountsA          *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Heard            *ebpf.MapSpec `ebpf:"heard"`
+	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	SampleScratch    *ebpf.MapSpec `ebpf:"sample_scratch"`
+	Seen             *ebpf.MapSpec `ebpf:"seen"`
+	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
 }
 
 // SampleVariableSpecs contains global variables before they are loaded into the kernel.
@@ -246,12 +374,16 @@ type SampleVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	StopSampled  *ebpf.VariableSpec `ebpf:"stop_sampled"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	WithCpu      *ebpf.VariableSpec `ebpf:"with_cpu"`
+	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 }
 
 // SampleObjects contains all objects after they have been loaded into the kernel.
@@ -274,17 +406,22 @@ func (o *SampleObjects) Close() error {
 //
 // It can be passed to LoadSampleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SampleMaps struct {
-	Costs         *ebpf.Map `ebpf:"costs"`
-	CountsA       *ebpf.Map `ebpf:"counts_a"`
-	CountsActive  *ebpf.Map `ebpf:"counts_active"`
-	CountsB       *ebpf.Map `ebpf:"counts_b"`
-	CountsFill    *ebpf.Map `ebpf:"counts_fill"`
-	Events        *ebpf.Map `ebpf:"events"`
-	Heard         *ebpf.Map `ebpf:"heard"`
-	Records       *ebpf.Map `ebpf:"records"`
-	SampleScratch *ebpf.Map `ebpf:"sample_scratch"`
-	Seen          *ebpf.Map `ebpf:"seen"`
-	Targets       *ebpf.Map `ebpf:"targets"`
+	Costs            *ebpf.Map `ebpf:"costs"`
+	CountsA          *ebpf.Map `ebpf:"counts_a"`
+	CountsActive     *ebpf.Map `ebpf:"counts_active"`
+	CountsB          *ebpf.Map `ebpf:"counts_b"`
+	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Heard            *ebpf.Map `ebpf:"heard"`
+	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
+	Records          *ebpf.Map `ebpf:"records"`
+	SampleScratch    *ebpf.Map `ebpf:"sample_scratch"`
+	Seen             *ebpf.Map `ebpf:"seen"`
+	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
 }
 
 func (m *SampleMaps) Close() error {
@@ -296,10 +433,15 @@ func (m *SampleMaps) Close() error {
 		m.CountsFill,
 		m.Events,
 		m.Heard,
+		m.PythonIdentities,
+		m.PythonProcesses,
 		m.Records,
 		m.SampleScratch,
 		m.Seen,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 	)
 }
 
@@ -310,12 +452,16 @@ type SampleVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	StopSampled  *ebpf.Variable `ebpf:"stop_sampled"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	WithCpu      *ebpf.Variable `ebpf:"with_cpu"`
+	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 }
 
 // SamplePrograms contains all programs after they have been loaded into the kernel.

@@ -3,38 +3,57 @@
 #ifndef ASSAY_STACK_BPF_H
 #define ASSAY_STACK_BPF_H
 
-#include "maps.bpf.h"
+#include "python.bpf.h"
 
 /* Random for each recording, so that no program can prepare two stacks that collide. */
 const volatile __u64 hash_seed = 0x9e3779b97f4a7c15;
 
-#define WINDOW_BYTES 1024  /* of a user stack, read at once */
+/* Set before load, so that the verifier drops what is not asked for. */
+const volatile bool with_tables; /* user stacks by tables, not by frame pointers alone */
+
+#ifndef WINDOW_BYTES
+#define WINDOW_BYTES 1024 /* of a user stack, read at once */
+#endif
+#define WINDOW_BELOW 64 /* so much of it below what asked for it */
+#define NO_WINDOW (~0ULL >> 1)
 #define KWINDOW_BYTES 2048 /* of a kernel stack */
+
+/* Where the walk of a user stack is. */
+struct walk {
+	__u64 fp;
+	__u64 sp;
+	__u64 hash;
+	__u64 window; /* address of what is in the window */
+	__u32 n;
+	__u32 end; /* enum stack_end */
+	/* By tables: */
+	__u64 pc;
+	__u64 seed; /* of the names of rules */
+	__u32 maps;
+	__u32 map_count;
+	__u32 version;
+	__u8 exact;     /* pc is of the instruction itself, no return address */
+	__u8 innermost; /* all registers are known */
+	__u8 reason;    /* enum unwind_reason */
+	__u8 fault;     /* the frame with that reason */
+#if defined(__TARGET_ARCH_x86)
+	__u64 rdi;
+#else
+	__u64 lr;
+#endif
+};
 
 /* Room for the two halves of one stack and for what goes into the tables: too
  * big for the 512 bytes of a BPF stack. One for each program family and CPU. */
 struct scratch {
-	struct walk {
-		__u64 fp;
-		__u64 sp;
-		__u64 hash;
-		__u32 n;
-		__u32 end; /* enum stack_end */
-		__u32 windowed;
-		__u32 pad;
-	} walk;
+	struct walk walk;
 	struct stack_record user;
 	struct stack_record kernel;
+	struct python_walk python;
 	struct count_record count;
 	struct thread_record thread;
-	__u64 window[KWINDOW_BYTES / 8];
+	__u64 window[(WINDOW_BYTES > KWINDOW_BYTES ? WINDOW_BYTES : KWINDOW_BYTES) / 8];
 };
-
-static __always_inline __u64 mix(__u64 h, __u64 word)
-{
-	h = (h ^ word) * 0xff51afd7ed558ccdULL;
-	return h ^ h >> 32;
-}
 
 __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 {
@@ -49,10 +68,6 @@ __noinline __u64 hash_frames(struct stack_record *rec, __u32 n)
 	}
 	return h;
 }
-
-#define WAKE_GAP 20000000 /* ns */
-
-static __u64 woken_at;
 
 /* Whether a program of this hash is new to the reader; 0 is none. */
 static __always_inline bool unheard_of(__u64 program)
@@ -69,27 +84,22 @@ static __always_inline bool unheard_of(__u64 program)
 	return true;
 }
 
-/* The reader is woken when the ring fills up, and for the first stack of a program: the files behind it may soon be gone, as short
- * as programs live. At most every 20 ms, as storms of them must not wake it each time. Otherwise it looks by itself, each second. */
-static __always_inline __u64 wake_flags(__u64 program)
+/* The reader is woken when the ring fills up, for the first stack of a program, since the files behind it may soon be gone, as short
+ * as programs live, and for a stack in code that it must hear of first. At most every 20 ms, or 5, as storms of them must not wake
+ * it each time. Otherwise it looks by itself, each second. */
+static __always_inline __u64 wake_flags(__u64 program, bool urgent)
 {
-	__u64 now;
-
 	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
 		return BPF_RB_FORCE_WAKEUP;
-	if (!unheard_of(program))
+	if (!unheard_of(program) && !urgent)
 		return BPF_RB_NO_WAKEUP;
-	now = bpf_ktime_get_ns();
-	if (now - woken_at < WAKE_GAP)
-		return BPF_RB_NO_WAKEUP;
-	woken_at = now;
-	return BPF_RB_FORCE_WAKEUP;
+	return wake_seldom(urgent ? URGENT_WAKE_GAP : WAKE_GAP);
 }
 
 /* The name of a stack, in both rings and files. */
 static __always_inline __u64 stack_id(__u64 hash, __u32 n, __u32 end)
 {
-	return mix(hash, end | (__u64)n << 8);
+	return mix(hash, end | (__u64)n << 32);
 }
 
 static __always_inline bool was_sent(__u64 id)
@@ -114,6 +124,7 @@ static __always_inline __u64 publish(struct stack_record *rec, __u32 n, __u64 ha
 				     __u32 tgid, struct counters *c)
 {
 	bool user = end != STACK_KERNEL && end != STACK_KERNEL_CUT;
+	__u8 reason = end >> 8;
 	__u64 id = stack_id(hash, n, end);
 	__u32 i = id & (SEEN_SLOTS - 1);
 	__u64 *slot = bpf_map_lookup_elem(&seen, &i);
@@ -127,9 +138,11 @@ static __always_inline __u64 publish(struct stack_record *rec, __u32 n, __u64 ha
 	rec->id = id;
 	rec->tgid = tgid;
 	rec->end = end;
-	if (bpf_ringbuf_output(&records, rec,
-			       __builtin_offsetof(struct stack_record, frames) + n * sizeof(__u64),
-			       wake_flags(user ? current_program(tgid) : 0))) {
+	if (bpf_ringbuf_output(
+		    &records, rec,
+		    __builtin_offsetof(struct stack_record, frames) + n * sizeof(__u64),
+		    wake_flags(user ? current_program(tgid) : 0,
+			       reason == UNWIND_NO_PROCESS || reason == UNWIND_NO_MAPPING))) {
 		COUNT(c, ring_full_stacks);
 		return id;
 	}
@@ -176,8 +189,8 @@ __noinline int walk_step(struct scratch *s)
 		s->walk.end = STACK_USER_WHOLE;
 		return 1;
 	}
-	at = fp - s->walk.sp;
-	if (s->walk.windowed && at <= WINDOW_BYTES - 16) {
+	at = fp - s->walk.window;
+	if (at <= WINDOW_BYTES - 16) {
 		frame[0] = s->window[at / 8];
 		frame[1] = s->window[at / 8 + 1];
 	} else if (bpf_probe_read_user(frame, sizeof(frame), (void *)fp)) {
@@ -210,6 +223,12 @@ __noinline int walk_steps(struct scratch *s)
 	return 0;
 }
 
+/* What the hash of a user stack begins with. */
+static __always_inline __u64 walk_seed(struct scratch *s)
+{
+	return s->user.python ? mix(hash_seed, s->user.python) : hash_seed;
+}
+
 /* Walks the user stack of the current thread along its frame pointers. Our own
  * walk, for two reasons: it knows how a stack ended, and it reads the top of the
  * stack with one copy, where the kernel's helper opens user memory for each word. */
@@ -220,28 +239,13 @@ static __always_inline __u64 walk_user(struct scratch *s, struct pt_regs *regs, 
 	s->walk.fp = REGS_FP(regs);
 	s->walk.n = 1;
 	s->walk.end = STACK_USER_CUT;
-	s->walk.windowed = !bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.sp);
+	s->walk.window = s->walk.sp;
+	if (bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.sp))
+		s->walk.window = NO_WINDOW;
 	s->user.frames[0] = REGS_IP(regs);
-	s->walk.hash = mix(hash_seed, s->user.frames[0]);
+	s->walk.hash = mix(walk_seed(s), s->user.frames[0]);
 	walk_steps(s);
 	return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
-}
-
-/* The user stack of the current thread; ctx is that of the program. */
-static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct task_struct *task,
-					__u32 tgid, struct counters *c)
-{
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-	long bytes;
-	__u32 n;
-
-	if (REGS_64BIT(regs))
-		return walk_user(s, regs, tgid, c);
-	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
-	if (bytes <= 0)
-		return 0;
-	n = bytes / sizeof(__u64);
-	return publish(&s->user, n, hash_frames(&s->user, n), STACK_USER_32BIT, tgid, c);
 }
 
 static __always_inline void ask_for_flush(void)

@@ -8,9 +8,11 @@
  * loses nothing. The kernel runs the program again for a thread whose records
  * did not fit, so it must come to the same result twice.
  */
+#define WINDOW_BYTES 32768 /* all that is read of a stack */
+#define OTHER_THREADS
 #include "offcpu.bpf.h"
-#include "stack.bpf.h"
 #include "target.bpf.h"
+#include "unwind.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -67,21 +69,49 @@ int assay_free(__u64 *ctx)
 	return 0;
 }
 
+/* A child starts with its parent's mappings. User space hears of it later. */
+static __always_inline void inherit_mappings(__u32 parent, __u32 child)
+{
+	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &parent), copy;
+
+	if (!p) {
+		/* Whatever is known of that number is of a process that is gone. */
+		bpf_map_delete_elem(&unwind_processes, &child);
+		return;
+	}
+	copy = *p;
+	bpf_map_update_elem(&unwind_processes, &child, &copy, BPF_ANY);
+}
+
 SEC("tp_btf/sched_process_fork")
 int assay_fork(__u64 *ctx)
 {
 	struct ids parent, child;
 	__u32 *with_children, yes = 1;
 
-	if (!get_ids((void *)ctx[0], &parent) || !get_ids((void *)ctx[1], &child))
+	if (!get_ids((void *)ctx[0], &parent) || !get_ids((void *)ctx[1], &child) ||
+	    child.tgid == parent.tgid)
 		return 0;
+	if (with_tables)
+		inherit_mappings(parent.tgid, child.tgid);
 	with_children = bpf_map_lookup_elem(&targets, &parent.tgid);
-	if (with_children && *with_children && child.tgid != parent.tgid)
+	if (with_children && *with_children)
 		bpf_map_update_elem(&targets, &child.tgid, &yes, BPF_ANY);
 	return 0;
 }
 
-/* Walks the user stack of a thread that is at rest, in whatever address space. */
+/* Nothing is left of what a process had mapped before. */
+SEC("tp_btf/sched_process_exec")
+int assay_exec(__u64 *ctx)
+{
+	struct ids ids;
+
+	if (get_ids((void *)ctx[0], &ids))
+		bpf_map_delete_elem(&unwind_processes, &ids.tgid);
+	return 0;
+}
+
+/* Walks the user stack of a thread that is at rest, in whatever address space, by frame pointers. */
 static __always_inline __u32 walk_other(struct scratch *s, struct task_struct *task)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
@@ -111,6 +141,32 @@ static __always_inline __u32 walk_other(struct scratch *s, struct task_struct *t
 		n++;
 	}
 	return n;
+}
+
+#define PAGE 4096
+
+/* The same by tables: first reads the stack, page by page as far as there are any. */
+static __always_inline __u32 unwind_other(struct scratch *s, struct task_struct *task, __u32 tgid)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	__u64 sp = REGS_SP(regs), at = 0, size = PAGE - (sp & (PAGE - 1));
+
+	for (int i = 0; i < WINDOW_BYTES / PAGE; i++) {
+		if (at > WINDOW_BYTES - PAGE || size > PAGE ||
+		    bpf_copy_from_user_task((void *)s->window + at, size, (void *)(sp + at), task,
+					    0))
+			break;
+		at += size;
+		size = PAGE;
+	}
+	unwind(s, regs, tgid, true);
+	s->user.end = s->walk.end;
+	return s->walk.n;
+}
+
+static __always_inline __u32 other_stack(struct scratch *s, struct task_struct *task, __u32 tgid)
+{
+	return with_tables ? unwind_other(s, task, tgid) : walk_other(s, task);
 }
 
 /* Writes a stack of n frames to the file; returns its name. */
@@ -160,7 +216,7 @@ static __always_inline void open_account(struct seq_file *seq, struct task_struc
 		return;
 	if (!can_read || !has_user_side(task))
 		return;
-	id = write_stack(seq, &s->user, walk_other(s, task), ids.tgid);
+	id = write_stack(seq, &s->user, other_stack(s, task, ids.tgid), ids.tgid);
 	if (a->out_at == ctl->start && !a->on_at) {
 		a->user_stack = id;
 		a->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
@@ -175,6 +231,7 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 					    bool can_read)
 {
 	struct count_key *key = &s->count.key;
+	bool walk_again;
 	long bytes;
 
 	__builtin_memset(&s->count, 0, sizeof(s->count));
@@ -190,12 +247,15 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 		key->flags = KEY_KERNEL_THREAD;
 	else
 		key->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
-	if (a->wait & WAIT_CHOSEN) {
+	/* It has waited since before the window, when its tables may not have been there. */
+	walk_again = with_tables && can_read && a->wait & WAIT_LATE;
+	if (a->wait & WAIT_LATE)
+		key->flags |= KEY_LATE_STACK;
+	if (a->wait & WAIT_CHOSEN && !walk_again) {
 		key->user_stack = a->user_stack;
-		if (a->wait & WAIT_LATE)
-			key->flags |= KEY_LATE_STACK;
 	} else if (can_read && task->__state && has_user_side(task)) {
-		key->user_stack = write_stack(seq, &s->user, walk_other(s, task), t->tgid);
+		key->user_stack = write_stack(seq, &s->user, other_stack(s, task, t->tgid),
+					      t->tgid);
 	} else if (!(task->flags & PF_KTHREAD)) {
 		key->flags |= KEY_NO_USER_STACK;
 	}

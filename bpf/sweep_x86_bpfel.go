@@ -86,25 +86,26 @@ type SweepCountValue struct {
 }
 
 type SweepCounters struct {
-	_              structs.HostLayout
-	Samples        uint64
-	SamplesIdle    uint64
-	SamplesOther   uint64
-	SamplesOutside uint64
-	WaitsOutside   uint64
-	Switches       uint64
-	StacksSent     uint64
-	RingFullStacks uint64
-	CountsInRing   uint64
-	LostSamples    uint64
-	LostWaits      uint64
-	LostWaitsNs    uint64
-	LostThreads    uint64
-	LostThreadsNs  uint64
-	StorageFull    uint64
-	MissedArrivals uint64
-	MissedLeaves   uint64
-	ClockBackwards uint64
+	_                structs.HostLayout
+	Samples          uint64
+	SamplesIdle      uint64
+	SamplesOther     uint64
+	SamplesOutside   uint64
+	WaitsOutside     uint64
+	Switches         uint64
+	StacksSent       uint64
+	RingFullStacks   uint64
+	CountsInRing     uint64
+	LostSamples      uint64
+	LostWaits        uint64
+	LostWaitsNs      uint64
+	LostThreads      uint64
+	LostThreadsNs    uint64
+	StorageFull      uint64
+	MissedArrivals   uint64
+	MissedLeaves     uint64
+	PythonUnreadable uint64
+	ClockBackwards   uint64
 }
 
 type SweepCpuTime struct {
@@ -113,17 +114,67 @@ type SweepCpuTime struct {
 	Threads uint64
 }
 
+type SweepKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
+type SweepPythonIdentity struct {
+	_        structs.HostLayout
+	Name     uint64
+	At       uint64
+	Identity uint64
+}
+
+type SweepPythonProcess struct {
+	_             structs.HostLayout
+	KeyAt         uint64
+	Self          uint32
+	Array         uint32
+	Block         uint32
+	Stride        uint32
+	Value         uint32
+	ThreadId      uint32
+	ThreadFrame   uint32
+	CframeCurrent uint32
+	Window        uint32
+	WindowBytes   uint32
+	Code          uint8
+	Previous      uint8
+	Instr         uint8
+	Mark          uint8
+	Marks         uint8
+	HasCframe     uint8
+	CodeUnit      uint8
+	SideBySide    uint8
+	CodeIdentity  uint32
+	CodeStart     uint32
+}
+
 type SweepScratch struct {
 	_    structs.HostLayout
 	Walk struct {
-		_        structs.HostLayout
-		Fp       uint64
-		Sp       uint64
-		Hash     uint64
-		N        uint32
-		End      uint32
-		Windowed uint32
-		Pad      uint32
+		_         structs.HostLayout
+		Fp        uint64
+		Sp        uint64
+		Hash      uint64
+		Window    uint64
+		N         uint32
+		End       uint32
+		Pc        uint64
+		Seed      uint64
+		Maps      uint32
+		MapCount  uint32
+		Version   uint32
+		Exact     uint8
+		Innermost uint8
+		Reason    uint8
+		Fault     uint8
+		Rdi       uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -135,6 +186,7 @@ type SweepScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
 	}
 	Kernel struct {
@@ -147,7 +199,36 @@ type SweepScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
+	}
+	Python struct {
+		_       structs.HostLayout
+		Process SweepPythonProcess
+		Frame   uint64
+		Hash    uint64
+		N       uint32
+		End     uint32
+		Seed    uint64
+		Now     uint64
+		ChunkAt uint64
+		Chunk   [128]uint64
+		Rec     struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Tgid   uint32
+			End    uint32
+			Frames [128]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Where uint64
+			}
+		}
 	}
 	Count struct {
 		_ structs.HostLayout
@@ -160,7 +241,7 @@ type SweepScratch struct {
 		Value SweepCountValue
 	}
 	Thread SweepThreadRecord
-	Window [256]uint64
+	Window [4096]uint64
 }
 
 type SweepThreadRecord struct {
@@ -194,6 +275,14 @@ type SweepThreadTime struct {
 	Switches         uint64
 }
 
+type SweepUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -207,13 +296,19 @@ const (
 	SweepMapCpuTimes         = "cpu_times"
 	SweepMapEvents           = "events"
 	SweepMapHeard            = "heard"
+	SweepMapPythonIdentities = "python_identities"
+	SweepMapPythonProcesses  = "python_processes"
 	SweepMapRecords          = "records"
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
 	SweepMapTargets          = "targets"
+	SweepMapUnwindKept       = "unwind_kept"
+	SweepMapUnwindProcesses  = "unwind_processes"
+	SweepMapUnwindSlabs      = "unwind_slabs"
 	SweepMapWindow           = "window"
 	SweepProgAssayClose      = "assay_close"
 	SweepProgAssayCloseBlind = "assay_close_blind"
+	SweepProgAssayExec       = "assay_exec"
 	SweepProgAssayFork       = "assay_fork"
 	SweepProgAssayFree       = "assay_free"
 	SweepProgAssayOpen       = "assay_open"
@@ -222,11 +317,15 @@ const (
 	SweepVarHashSeed         = "hash_seed"
 	SweepVarPidnsInum        = "pidns_inum"
 	SweepVarPidnsLevel       = "pidns_level"
+	SweepVarSlabFile         = "slab_file"
+	SweepVarSlabMapping      = "slab_mapping"
+	SweepVarSlabPage         = "slab_page"
 	SweepVarTargetCgroup     = "target_cgroup"
 	SweepVarTargetComm       = "target_comm"
 	SweepVarTargetKind       = "target_kind"
 	SweepVarTargetSubsys     = "target_subsys"
 	SweepVarUseRqClock       = "use_rq_clock"
+	SweepVarWithTables       = "with_tables"
 )
 
 // LoadSweep returns the embedded CollectionSpec for Sweep.
@@ -273,6 +372,7 @@ type SweepSpecs struct {
 type SweepProgramSpecs struct {
 	AssayClose      *ebpf.ProgramSpec `ebpf:"assay_close"`
 	AssayCloseBlind *ebpf.ProgramSpec `ebpf:"assay_close_blind"`
+	AssayExec       *ebpf.ProgramSpec `ebpf:"assay_exec"`
 	AssayFork       *ebpf.ProgramSpec `ebpf:"assay_fork"`
 	AssayFree       *ebpf.ProgramSpec `ebpf:"assay_free"`
 	AssayOpen       *ebpf.ProgramSpec `ebpf:"assay_open"`
@@ -284,20 +384,25 @@ type SweepProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SweepMapSpecs struct {
-	Accounts     *ebpf.MapSpec `ebpf:"accounts"`
-	Costs        *ebpf.MapSpec `ebpf:"costs"`
-	CountsA      *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB      *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill   *ebpf.MapSpec `ebpf:"counts_fill"`
-	CpuTimes     *ebpf.MapSpec `ebpf:"cpu_times"`
-	Events       *ebpf.MapSpec `ebpf:"events"`
-	Heard        *ebpf.MapSpec `ebpf:"heard"`
-	Records      *ebpf.MapSpec `ebpf:"records"`
-	Seen         *ebpf.MapSpec `ebpf:"seen"`
-	SweepScratch *ebpf.MapSpec `ebpf:"sweep_scratch"`
-	Targets      *ebpf.MapSpec `ebpf:"targets"`
-	Window       *ebpf.MapSpec `ebpf:"window"`
+	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
+	Costs            *ebpf.MapSpec `ebpf:"costs"`
+	CountsA          *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	CpuTimes         *ebpf.MapSpec `ebpf:"cpu_times"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Heard            *ebpf.MapSpec `ebpf:"heard"`
+	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	Seen             *ebpf.MapSpec `ebpf:"seen"`
+	SweepScratch     *ebpf.MapSpec `ebpf:"sweep_scratch"`
+	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
+	Window           *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SweepVariableSpecs contains global variables before they are loaded into the kernel.
@@ -307,11 +412,15 @@ type SweepVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.VariableSpec `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 }
 
 // SweepObjects contains all objects after they have been loaded into the kernel.
@@ -334,20 +443,25 @@ func (o *SweepObjects) Close() error {
 //
 // It can be passed to LoadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SweepMaps struct {
-	Accounts     *ebpf.Map `ebpf:"accounts"`
-	Costs        *ebpf.Map `ebpf:"costs"`
-	CountsA      *ebpf.Map `ebpf:"counts_a"`
-	CountsActive *ebpf.Map `ebpf:"counts_active"`
-	CountsB      *ebpf.Map `ebpf:"counts_b"`
-	CountsFill   *ebpf.Map `ebpf:"counts_fill"`
-	CpuTimes     *ebpf.Map `ebpf:"cpu_times"`
-	Events       *ebpf.Map `ebpf:"events"`
-	Heard        *ebpf.Map `ebpf:"heard"`
-	Records      *ebpf.Map `ebpf:"records"`
-	Seen         *ebpf.Map `ebpf:"seen"`
-	SweepScratch *ebpf.Map `ebpf:"sweep_scratch"`
-	Targets      *ebpf.Map `ebpf:"targets"`
-	Window       *ebpf.Map `ebpf:"window"`
+	Accounts         *ebpf.Map `ebpf:"accounts"`
+	Costs            *ebpf.Map `ebpf:"costs"`
+	CountsA          *ebpf.Map `ebpf:"counts_a"`
+	CountsActive     *ebpf.Map `ebpf:"counts_active"`
+	CountsB          *ebpf.Map `ebpf:"counts_b"`
+	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	CpuTimes         *ebpf.Map `ebpf:"cpu_times"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Heard            *ebpf.Map `ebpf:"heard"`
+	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
+	Records          *ebpf.Map `ebpf:"records"`
+	Seen             *ebpf.Map `ebpf:"seen"`
+	SweepScratch     *ebpf.Map `ebpf:"sweep_scratch"`
+	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
+	Window           *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SweepMaps) Close() error {
@@ -361,10 +475,15 @@ func (m *SweepMaps) Close() error {
 		m.CpuTimes,
 		m.Events,
 		m.Heard,
+		m.PythonIdentities,
+		m.PythonProcesses,
 		m.Records,
 		m.Seen,
 		m.SweepScratch,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 		m.Window,
 	)
 }
@@ -376,11 +495,15 @@ type SweepVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.Variable `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 }
 
 // SweepPrograms contains all programs after they have been loaded into the kernel.
@@ -389,6 +512,7 @@ type SweepVariables struct {
 type SweepPrograms struct {
 	AssayClose      *ebpf.Program `ebpf:"assay_close"`
 	AssayCloseBlind *ebpf.Program `ebpf:"assay_close_blind"`
+	AssayExec       *ebpf.Program `ebpf:"assay_exec"`
 	AssayFork       *ebpf.Program `ebpf:"assay_fork"`
 	AssayFree       *ebpf.Program `ebpf:"assay_free"`
 	AssayOpen       *ebpf.Program `ebpf:"assay_open"`
@@ -400,6 +524,7 @@ func (p *SweepPrograms) Close() error {
 	return _SweepClose(
 		p.AssayClose,
 		p.AssayCloseBlind,
+		p.AssayExec,
 		p.AssayFork,
 		p.AssayFree,
 		p.AssayOpen,

@@ -98,38 +98,89 @@ type SwitchCountValue struct {
 }
 
 type SwitchCounters struct {
-	_              structs.HostLayout
-	Samples        uint64
-	SamplesIdle    uint64
-	SamplesOther   uint64
-	SamplesOutside uint64
-	WaitsOutside   uint64
-	Switches       uint64
-	StacksSent     uint64
-	RingFullStacks uint64
-	CountsInRing   uint64
-	LostSamples    uint64
-	LostWaits      uint64
-	LostWaitsNs    uint64
-	LostThreads    uint64
-	LostThreadsNs  uint64
-	StorageFull    uint64
-	MissedArrivals uint64
-	MissedLeaves   uint64
-	ClockBackwards uint64
+	_                structs.HostLayout
+	Samples          uint64
+	SamplesIdle      uint64
+	SamplesOther     uint64
+	SamplesOutside   uint64
+	WaitsOutside     uint64
+	Switches         uint64
+	StacksSent       uint64
+	RingFullStacks   uint64
+	CountsInRing     uint64
+	LostSamples      uint64
+	LostWaits        uint64
+	LostWaitsNs      uint64
+	LostThreads      uint64
+	LostThreadsNs    uint64
+	StorageFull      uint64
+	MissedArrivals   uint64
+	MissedLeaves     uint64
+	PythonUnreadable uint64
+	ClockBackwards   uint64
+}
+
+type SwitchKeptRules struct {
+	_    structs.HostLayout
+	Line [4096]struct {
+		_    structs.HostLayout
+		Name uint64
+		Rule uint64
+	}
+}
+
+type SwitchPythonIdentity struct {
+	_        structs.HostLayout
+	Name     uint64
+	At       uint64
+	Identity uint64
+}
+
+type SwitchPythonProcess struct {
+	_             structs.HostLayout
+	KeyAt         uint64
+	Self          uint32
+	Array         uint32
+	Block         uint32
+	Stride        uint32
+	Value         uint32
+	ThreadId      uint32
+	ThreadFrame   uint32
+	CframeCurrent uint32
+	Window        uint32
+	WindowBytes   uint32
+	Code          uint8
+	Previous      uint8
+	Instr         uint8
+	Mark          uint8
+	Marks         uint8
+	HasCframe     uint8
+	CodeUnit      uint8
+	SideBySide    uint8
+	CodeIdentity  uint32
+	CodeStart     uint32
 }
 
 type SwitchScratch struct {
 	_    structs.HostLayout
 	Walk struct {
-		_        structs.HostLayout
-		Fp       uint64
-		Sp       uint64
-		Hash     uint64
-		N        uint32
-		End      uint32
-		Windowed uint32
-		Pad      uint32
+		_         structs.HostLayout
+		Fp        uint64
+		Sp        uint64
+		Hash      uint64
+		Window    uint64
+		N         uint32
+		End       uint32
+		Pc        uint64
+		Seed      uint64
+		Maps      uint32
+		MapCount  uint32
+		Version   uint32
+		Exact     uint8
+		Innermost uint8
+		Reason    uint8
+		Fault     uint8
+		Lr        uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -141,6 +192,7 @@ type SwitchScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
 	}
 	Kernel struct {
@@ -153,7 +205,36 @@ type SwitchScratch struct {
 		Id     uint64
 		Tgid   uint32
 		End    uint32
+		Python uint64
 		Frames [127]uint64
+	}
+	Python struct {
+		_       structs.HostLayout
+		Process SwitchPythonProcess
+		Frame   uint64
+		Hash    uint64
+		N       uint32
+		End     uint32
+		Seed    uint64
+		Now     uint64
+		ChunkAt uint64
+		Chunk   [128]uint64
+		Rec     struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Tgid   uint32
+			End    uint32
+			Frames [128]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Where uint64
+			}
+		}
 	}
 	Count struct {
 		_ structs.HostLayout
@@ -196,41 +277,58 @@ type SwitchScratch struct {
 	Window [256]uint64
 }
 
+type SwitchUnwindProcess struct {
+	_        structs.HostLayout
+	Maps     uint32
+	MapCount uint32
+	Version  uint32
+	Pad      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SwitchMapAccounts      = "accounts"
-	SwitchMapCosts         = "costs"
-	SwitchMapCountsA       = "counts_a"
-	SwitchMapCountsActive  = "counts_active"
-	SwitchMapCountsB       = "counts_b"
-	SwitchMapCountsFill    = "counts_fill"
-	SwitchMapEvents        = "events"
-	SwitchMapHeard         = "heard"
-	SwitchMapRecords       = "records"
-	SwitchMapSeen          = "seen"
-	SwitchMapSwitchScratch = "switch_scratch"
-	SwitchMapTargets       = "targets"
-	SwitchMapWakerScratch  = "waker_scratch"
-	SwitchMapWindow        = "window"
-	SwitchProgAssaySwitch  = "assay_switch"
-	SwitchProgAssayWaking  = "assay_waking"
-	SwitchVarExact         = "exact"
-	SwitchVarHasLoop       = "has_loop"
-	SwitchVarHasPrevState  = "has_prev_state"
-	SwitchVarHashSeed      = "hash_seed"
-	SwitchVarLongWait      = "long_wait"
-	SwitchVarMinBlock      = "min_block"
-	SwitchVarPidnsInum     = "pidns_inum"
-	SwitchVarPidnsLevel    = "pidns_level"
-	SwitchVarSampleGap     = "sample_gap"
-	SwitchVarTargetCgroup  = "target_cgroup"
-	SwitchVarTargetComm    = "target_comm"
-	SwitchVarTargetKind    = "target_kind"
-	SwitchVarTargetSubsys  = "target_subsys"
-	SwitchVarUseRqClock    = "use_rq_clock"
-	SwitchVarWithWakers    = "with_wakers"
+	SwitchMapAccounts         = "accounts"
+	SwitchMapCosts            = "costs"
+	SwitchMapCountsA          = "counts_a"
+	SwitchMapCountsActive     = "counts_active"
+	SwitchMapCountsB          = "counts_b"
+	SwitchMapCountsFill       = "counts_fill"
+	SwitchMapEvents           = "events"
+	SwitchMapHeard            = "heard"
+	SwitchMapPythonIdentities = "python_identities"
+	SwitchMapPythonProcesses  = "python_processes"
+	SwitchMapRecords          = "records"
+	SwitchMapSeen             = "seen"
+	SwitchMapSwitchScratch    = "switch_scratch"
+	SwitchMapTargets          = "targets"
+	SwitchMapUnwindKept       = "unwind_kept"
+	SwitchMapUnwindProcesses  = "unwind_processes"
+	SwitchMapUnwindSlabs      = "unwind_slabs"
+	SwitchMapWakerScratch     = "waker_scratch"
+	SwitchMapWindow           = "window"
+	SwitchProgAssaySwitch     = "assay_switch"
+	SwitchProgAssayWaking     = "assay_waking"
+	SwitchVarExact            = "exact"
+	SwitchVarHasLoop          = "has_loop"
+	SwitchVarHasPrevState     = "has_prev_state"
+	SwitchVarHashSeed         = "hash_seed"
+	SwitchVarLongWait         = "long_wait"
+	SwitchVarMinBlock         = "min_block"
+	SwitchVarPidnsInum        = "pidns_inum"
+	SwitchVarPidnsLevel       = "pidns_level"
+	SwitchVarSampleGap        = "sample_gap"
+	SwitchVarSlabFile         = "slab_file"
+	SwitchVarSlabMapping      = "slab_mapping"
+	SwitchVarSlabPage         = "slab_page"
+	SwitchVarTargetCgroup     = "target_cgroup"
+	SwitchVarTargetComm       = "target_comm"
+	SwitchVarTargetKind       = "target_kind"
+	SwitchVarTargetSubsys     = "target_subsys"
+	SwitchVarUseRqClock       = "use_rq_clock"
+	SwitchVarWithTables       = "with_tables"
+	SwitchVarWithWakers       = "with_wakers"
 )
 
 // LoadSwitch returns the embedded CollectionSpec for Switch.
@@ -283,20 +381,25 @@ type SwitchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SwitchMapSpecs struct {
-	Accounts      *ebpf.MapSpec `ebpf:"accounts"`
-	Costs         *ebpf.MapSpec `ebpf:"costs"`
-	CountsA       *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsActive  *ebpf.MapSpec `ebpf:"counts_active"`
-	CountsB       *ebpf.MapSpec `ebpf:"counts_b"`
-	CountsFill    *ebpf.MapSpec `ebpf:"counts_fill"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	Heard         *ebpf.MapSpec `ebpf:"heard"`
-	Records       *ebpf.MapSpec `ebpf:"records"`
-	Seen          *ebpf.MapSpec `ebpf:"seen"`
-	SwitchScratch *ebpf.MapSpec `ebpf:"switch_scratch"`
-	Targets       *ebpf.MapSpec `ebpf:"targets"`
-	WakerScratch  *ebpf.MapSpec `ebpf:"waker_scratch"`
-	Window        *ebpf.MapSpec `ebpf:"window"`
+	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
+	Costs            *ebpf.MapSpec `ebpf:"costs"`
+	CountsA          *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
+	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
+	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Heard            *ebpf.MapSpec `ebpf:"heard"`
+	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	Seen             *ebpf.MapSpec `ebpf:"seen"`
+	SwitchScratch    *ebpf.MapSpec `ebpf:"switch_scratch"`
+	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
+	WakerScratch     *ebpf.MapSpec `ebpf:"waker_scratch"`
+	Window           *ebpf.MapSpec `ebpf:"window"`
 }
 
 // SwitchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -312,11 +415,15 @@ type SwitchVariableSpecs struct {
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
 	SampleGap    *ebpf.VariableSpec `ebpf:"sample_gap"`
+	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
+	SlabMapping  *ebpf.VariableSpec `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.VariableSpec `ebpf:"slab_page"`
 	TargetCgroup *ebpf.VariableSpec `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.VariableSpec `ebpf:"target_comm"`
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.VariableSpec `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 	WithWakers   *ebpf.VariableSpec `ebpf:"with_wakers"`
 }
 
@@ -340,20 +447,25 @@ func (o *SwitchObjects) Close() error {
 //
 // It can be passed to LoadSwitchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SwitchMaps struct {
-	Accounts      *ebpf.Map `ebpf:"accounts"`
-	Costs         *ebpf.Map `ebpf:"costs"`
-	CountsA       *ebpf.Map `ebpf:"counts_a"`
-	CountsActive  *ebpf.Map `ebpf:"counts_active"`
-	CountsB       *ebpf.Map `ebpf:"counts_b"`
-	CountsFill    *ebpf.Map `ebpf:"counts_fill"`
-	Events        *ebpf.Map `ebpf:"events"`
-	Heard         *ebpf.Map `ebpf:"heard"`
-	Records       *ebpf.Map `ebpf:"records"`
-	Seen          *ebpf.Map `ebpf:"seen"`
-	SwitchScratch *ebpf.Map `ebpf:"switch_scratch"`
-	Targets       *ebpf.Map `ebpf:"targets"`
-	WakerScratch  *ebpf.Map `ebpf:"waker_scratch"`
-	Window        *ebpf.Map `ebpf:"window"`
+	Accounts         *ebpf.Map `ebpf:"accounts"`
+	Costs            *ebpf.Map `ebpf:"costs"`
+	CountsA          *ebpf.Map `ebpf:"counts_a"`
+	CountsActive     *ebpf.Map `ebpf:"counts_active"`
+	CountsB          *ebpf.Map `ebpf:"counts_b"`
+	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Heard            *ebpf.Map `ebpf:"heard"`
+	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
+	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
+	Records          *ebpf.Map `ebpf:"records"`
+	Seen             *ebpf.Map `ebpf:"seen"`
+	SwitchScratch    *ebpf.Map `ebpf:"switch_scratch"`
+	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
+	WakerScratch     *ebpf.Map `ebpf:"waker_scratch"`
+	Window           *ebpf.Map `ebpf:"window"`
 }
 
 func (m *SwitchMaps) Close() error {
@@ -366,10 +478,15 @@ func (m *SwitchMaps) Close() error {
 		m.CountsFill,
 		m.Events,
 		m.Heard,
+		m.PythonIdentities,
+		m.PythonProcesses,
 		m.Records,
 		m.Seen,
 		m.SwitchScratch,
 		m.Targets,
+		m.UnwindKept,
+		m.UnwindProcesses,
+		m.UnwindSlabs,
 		m.WakerScratch,
 		m.Window,
 	)
@@ -388,11 +505,15 @@ type SwitchVariables struct {
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
 	SampleGap    *ebpf.Variable `ebpf:"sample_gap"`
+	SlabFile     *ebpf.Variable `ebpf:"slab_file"`
+	SlabMapping  *ebpf.Variable `ebpf:"slab_mapping"`
+	SlabPage     *ebpf.Variable `ebpf:"slab_page"`
 	TargetCgroup *ebpf.Variable `ebpf:"target_cgroup"`
 	TargetComm   *ebpf.Variable `ebpf:"target_comm"`
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.Variable `ebpf:"use_rq_clock"`
+	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 	WithWakers   *ebpf.Variable `ebpf:"with_wakers"`
 }
 

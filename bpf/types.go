@@ -2,12 +2,22 @@
 
 package bpf
 
+import "unsafe"
+
 // The shared structs of types.h, as bpf2go reads them from the objects.
 type (
 	CountKey   = SweepCountKey
 	CountValue = SweepCountValue
 	ThreadTime = SweepThreadTime
 	Counters   = SweepCounters
+
+	// PythonProcess is where a process keeps its frames of Python.
+	PythonProcess = SweepPythonProcess
+
+	UnwindProcess = SampleUnwindProcess
+	UnwindMapping = SampleUnwindMapping
+	UnwindFile    = SampleUnwindFile
+	UnwindPage    = SampleUnwindPage
 )
 
 // Kinds of counts (enum kind).
@@ -63,8 +73,46 @@ const (
 	User32Bit
 )
 
+// UnwindFileUsed is where in an UnwindFile the kernel notes when it was used.
+const UnwindFileUsed = int(unsafe.Offsetof(UnwindFile{}.Used))
+
+// UnwindReason says why a walk by tables had to guess, or broke.
+type UnwindReason uint8
+
+// The reasons (enum unwind_reason). All but the first two, and the last four, mean: by frame pointer, which is a guess.
+const (
+	UnwindByTable UnwindReason = iota
+	UnwindByFP                 // code that is known to keep frame pointers
+	UnwindNoProcess
+	UnwindPending
+	UnwindAnonymous
+	UnwindNoTable
+	UnwindNoRoom
+	UnwindNoRow
+	UnwindNoMapping
+	UnwindUnsupported
+	UnwindUnreadable
+	UnwindAstray
+	unwindReasonEnd
+)
+
+var unwindReasonNames = [unwindReasonEnd]string{
+	"", "frame_pointer", "no_process", "table_pending", "anonymous", "no_table", "no_room", "no_row", "no_mapping", "unsupported", "unreadable", "astray",
+}
+
+// String gives the reason as it stands in facts.
+func (r UnwindReason) String() string {
+	if r < unwindReasonEnd {
+		return unwindReasonNames[r]
+	}
+	return "unknown"
+}
+
 // MaxFrames is the depth at which each half of a stack is cut.
 const MaxFrames = 127
+
+// MaxPython is the depth at which a stack of Python is cut.
+const MaxPython = 128
 
 // NoCPU and NoSyscall are the values of a key's Cpu and Syscall that mean none.
 const (

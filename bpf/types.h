@@ -88,29 +88,198 @@ enum record_type {
 	REC_COUNT = 2,  /* a count for which the table had no room */
 	REC_THREAD = 3, /* a thread's account */
 	REC_FLUSH = 4,  /* the table of counts is half full */
+	REC_PYTHON = 5, /* a stack of Python not seen before */
 };
 
 struct record_header {
 	__u32 type;
-	__u32 n; /* REC_STACK: frames */
+	__u32 n; /* REC_STACK, REC_PYTHON: frames */
 };
 
-/* What a stack is, and how its walk ended. */
+/* What a stack is, and how its walk ended: the low byte of stack_record.end. */
 enum stack_end {
 	STACK_KERNEL = 0,
-	STACK_KERNEL_CUT = 1,  /* MAX_FRAMES reached */
-	STACK_USER_WHOLE = 2,  /* the chain of frame pointers ended with 0, as the ABI has it */
+	STACK_KERNEL_CUT = 1, /* MAX_FRAMES reached */
+	STACK_USER_WHOLE =
+		2, /* the outermost frame: so says its table, or a frame pointer or return address of 0, as the ABI has it */
 	STACK_USER_CUT = 3,    /* MAX_FRAMES reached */
-	STACK_USER_BROKEN = 4, /* the frame pointer led nowhere */
+	STACK_USER_BROKEN = 4, /* it led nowhere */
 	STACK_USER_32BIT = 5,  /* walked by the kernel: its end is not known */
+};
+
+/* Why a walk by tables had to guess, or broke: the second byte of stack_record.end. The third is the frame at fault. */
+enum unwind_reason {
+	UNWIND_BY_TABLE = 0,
+	UNWIND_BY_FP = 1,       /* code that is known to keep frame pointers; never in a record */
+	UNWIND_NO_PROCESS = 2,  /* nothing is known of the process yet: by frame pointer */
+	UNWIND_PENDING = 3,     /* the table is not ready yet: by frame pointer */
+	UNWIND_ANONYMOUS = 4,   /* code without a file: by frame pointer */
+	UNWIND_NO_TABLE = 5,    /* the file has no table: by frame pointer */
+	UNWIND_NO_ROOM = 6,     /* the table found no room: by frame pointer */
+	UNWIND_NO_ROW = 7,      /* the table knows nothing of this code: by frame pointer */
+	UNWIND_NO_MAPPING = 8,  /* no code there */
+	UNWIND_UNSUPPORTED = 9, /* described in a way that a walk can't follow */
+	UNWIND_UNREADABLE = 10, /* the stack could not be read */
+	UNWIND_ASTRAY = 11,     /* the caller's frame would not lie above */
+};
+
+/* How to find the frame of a caller, as profiler/unwind packs it (type CFA there). */
+enum unwind_cfa {
+	CFA_NONE = 0,
+	CFA_SP = 1,
+	CFA_FP = 2,
+	CFA_REG = 3,
+	CFA_DEREF_SP = 4,
+	CFA_DEREF_FP = 5,
+	CFA_PLT = 6,
+	CFA_SIGNAL = 7,
+	CFA_END = 8,
+	CFA_FRAME_POINTER = 9, /* aux: enum unwind_reason */
+	CFA_UNSUPPORTED = 10,
+	CFA_NO_MAPPING = 255, /* no rule of a table */
+};
+
+enum unwind_fp {
+	FP_SAME = 0,
+	FP_AT_CFA = 1,
+	FP_AT_FP = 2,
+	FP_UNDEFINED = 3,
+};
+
+enum unwind_ra {
+	RA_NONE = 0,
+	RA_AT_CFA = 1,
+	RA_IN_LR = 2,
+	RA_IN_RDI = 3,
+};
+
+/* Offsets in words of 8 bytes. */
+union unwind_rule {
+	__u64 word;
+	struct {
+		__u8 cfa;
+		__u8 fp : 4;
+		__u8 ra : 4;
+		__s16 cfa_offset;
+		__s16 fp_offset;
+		__s16 aux;
+	};
+};
+
+/*
+ * Tables and mappings lie in slabs of 1 MiB, an element of unwind_slabs each. A place is the number of a slab, and
+ * in the low 18 bits that of a word of 4 bytes in it. A thing lies in one slab, aligned to its size.
+ */
+struct unwind_process {
+	__u32 maps; /* place of its mappings, by address */
+	__u32 map_count;
+	__u32 version; /* of the process and its mappings, never used again; 0: none */
+	__u32 pad;
+};
+
+/* Executable memory of a process. */
+struct unwind_mapping {
+	__u64 start;
+	__u64 end;
+	__u64 bias;   /* address less vaddr of the file */
+	__u32 file;   /* place of a struct unwind_file */
+	__u32 reason; /* enum unwind_reason; only UNWIND_BY_TABLE has a file */
+};
+
+/* The head of a file's table; rules and pages lie in the same slab. */
+struct unwind_file {
+	__u64 base;  /* vaddr of the first page */
+	__u32 pages; /* place of an array of struct unwind_page, one for each 64 KiB */
+	__u32 page_count;
+	__u32 rules; /* place of an array of union unwind_rule */
+	__u32 used;  /* CLOCK_MONOTONIC of the last search, in units of 2^30 ns */
+	__u64 pad;
+};
+
+/* Rows are {u16 low bits of the address; u16 number of the rule}, sorted. */
+struct unwind_page {
+	__u32 rows; /* place */
+	__u32 n;    /* 0: no code */
 };
 
 struct stack_record {
 	struct record_header h;
 	__u64 id;
 	__u32 tgid;
-	__u32 end; /* enum stack_end */
+	__u32 end;    /* enum stack_end | enum unwind_reason << 8 | frame at fault << 16 */
+	__u64 python; /* a user stack: name of the frames of Python that it runs, or 0 */
 	__u64 frames[MAX_FRAMES];
+};
+
+#define MAX_PYTHON 128 /* frames of Python */
+
+/* How the frames of an interpreter say which are the outermost of a C frame of its loop. */
+enum python_marks {
+	PYTHON_EACH = 0, /* each frame is (before 3.11) */
+	PYTHON_FLAG = 1, /* a byte that is not 0 (3.11) */
+	PYTHON_SHIM =
+		2, /* the frame behind is owned by the C stack, and is no frame of Python (3.12 and later) */
+};
+
+#define PYTHON_OWNED_BY_C 3 /* FRAME_OWNED_BY_CSTACK */
+
+/* Where a process keeps its frames of Python. Offsets are in bytes from the start of the structure, indices in words or bytes
+ * of the window: that part of a frame that is read. */
+struct python_process {
+	__u64 key_at; /* address of autoTSSkey: {int initialized; u32 key} */
+	/* struct pthread: how far before the thread pointer, and how it leads to the value of a key */
+	__u32 self;
+	__u32 array;
+	__u32 block;
+	__u32 stride;
+	__u32 value;
+	/* PyThreadState, and _PyCFrame of those versions that have it */
+	__u32 thread_id;
+	__u32 thread_frame;
+	__u32 cframe_current;
+	/* a frame: the window of it, and what is where in that */
+	__u32 window;
+	__u32 window_bytes;
+	__u8 code;
+	__u8 previous;
+	__u8 instr;
+	__u8 mark;  /* byte */
+	__u8 marks; /* enum python_marks */
+	__u8 has_cframe;
+	__u8 code_unit;    /* of f_lasti, bytes */
+	__u8 side_by_side; /* frames of calls mostly lie next to each other */
+	/* PyCodeObject: three pointers that tell it from others, and its bytecode, 0 when that lies elsewhere */
+	__u32 code_identity;
+	__u32 code_start;
+};
+
+/* A code object whose identity was read. */
+struct python_identity {
+	__u64 name; /* of process and address */
+	__u64 at;   /* when, ns */
+	__u64 identity;
+};
+
+#define PYTHON_BEFORE 0x7fffffffU /* offset of a frame that has not begun */
+#define PYTHON_ENTRY 0x80000000U
+
+struct python_frame {
+	__u64 code; /* address of the code object */
+	__u64 where; /* low 31 bits: offset in the bytecode; PYTHON_ENTRY; high 32 bits: identity of the code object */
+};
+
+enum python_end {
+	PYTHON_WHOLE = 0,
+	PYTHON_CUT = 1,    /* MAX_PYTHON reached */
+	PYTHON_BROKEN = 2, /* a frame could not be read */
+};
+
+struct python_record {
+	struct record_header h;
+	__u64 id;
+	__u32 tgid;
+	__u32 end; /* enum python_end */
+	struct python_frame frames[MAX_PYTHON];
 };
 
 struct count_record {
@@ -150,6 +319,7 @@ struct counters {
 	__u64 storage_full; /* no account for a thread: no memory, or another was just being made on this CPU */
 	__u64 missed_arrivals; /* a switch to a thread that was not seen; mended from the scheduler's notes */
 	__u64 missed_leaves; /* a switch from a thread that was not seen: its time is in the residual */
+	__u64 python_unreadable; /* Python's own notes of a thread could not be read, or are another thread's */
 	__u64 clock_backwards; /* an interval that came out negative, taken as 0 */
 };
 

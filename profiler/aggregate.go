@@ -3,6 +3,9 @@
 package profiler
 
 import (
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/assaylab/assay/bpf"
@@ -13,16 +16,21 @@ import (
 type aggregate struct {
 	mu      sync.Mutex
 	procs   *processes
+	python  *pythons
 	stacks  map[uint64]stack
 	counts  map[countKey]*bpf.CountValue
 	threads []bpf.Thread
 	flush   chan struct{}
-	catchUp func() // reads the side band; the caller holds mu
-	again   uint64 // stacks that came more than once
+	catchUp func()    // reads the side band; the caller holds mu
+	unwind  *unwinder // nil: user stacks by frame pointers
+	again   uint64    // stacks that came more than once
 }
 
 type stack struct {
 	end    bpf.StackEnd
+	reason bpf.UnwindReason
+	fault  int      // the frame with that reason
+	python uint64   // ID of the frames of Python that it runs, or 0
 	frames []uint64 // leaf first
 }
 
@@ -32,9 +40,9 @@ type countKey struct {
 	image *image // nil: not known
 }
 
-func newAggregate(procs *processes) *aggregate {
+func newAggregate(procs *processes, python *pythons) *aggregate {
 	return &aggregate{
-		procs: procs, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
+		procs: procs, python: python, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
 		flush: make(chan struct{}, 1), catchUp: func() {},
 	}
 }
@@ -47,22 +55,52 @@ func (a *aggregate) Stack(s bpf.Stack) {
 		a.again++
 		return
 	}
-	a.stacks[s.ID] = stack{s.End, s.Frames}
-	if s.End == bpf.KernelStack || s.End == bpf.KernelCut {
+	a.stacks[s.ID] = stack{s.End, s.Reason, s.Fault, s.Python, s.Frames}
+	if s.End == bpf.KernelStack || s.End == bpf.KernelCut || len(s.Frames) == 0 {
 		return
 	}
-	if a.procs.table[int(s.Tgid)] == nil {
-		a.catchUp() // before /proc is asked: it may have been born just now
+	if a.procs.table[int(s.Tgid)] == nil || s.Reason == bpf.UnwindNoMapping {
+		a.catchUp() // before /proc is asked: it may have been born just now, or mapped more
 	}
 	im := a.procs.imageAt(int(s.Tgid), maxTime)
 	if im == nil {
 		return
+	}
+	if a.unwind != nil {
+		a.unwind.follow(int(s.Tgid), im, a.procs.files)
+		if m := im.find(s.Frames[s.Fault]-1, maxTime); m != nil && s.Reason == bpf.UnwindNoRoom {
+			a.unwind.missed(m)
+		}
 	}
 	for _, addr := range s.Frames {
 		if m := im.find(addr, maxTime); m != nil && m.obj == nil {
 			m.obj = a.procs.files.of(im.pid, &m.mapping)
 		}
 	}
+	a.look(im)
+}
+
+// look tells of the mappings of an image that are new since the last look to those who know interpreters and compilers.
+func (a *aggregate) look(im *image) {
+	a.python.forget(im.pid, im)
+	for ; im.looked < len(im.maps); im.looked++ {
+		m := &im.maps[im.looked]
+		switch {
+		case !m.isFile():
+		case isJITDump(m.path):
+			im.dump = a.procs.files.dump(im.pid, &m.mapping)
+		default:
+			a.python.see(im, m)
+		}
+	}
+}
+
+// isJITDump says whether a file is named as perf wants the dump of a JIT compiler to be named: jit-PID.dump.
+func isJITDump(path string) bool {
+	pid, ok := strings.CutPrefix(filepath.Base(path), "jit-")
+	pid, isDump := strings.CutSuffix(pid, ".dump")
+	_, err := strconv.ParseUint(pid, 10, 31)
+	return ok && isDump && err == nil
 }
 
 const maxTime = ^uint64(0)

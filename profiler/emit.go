@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/assaylab/assay/bpf"
 	"github.com/assaylab/assay/profiler/annotate"
 	"github.com/assaylab/assay/profiler/internal/sysno"
+	"github.com/assaylab/assay/profiler/python"
 )
 
 // Recording is what [Record] gives: the profile, and the files behind its mappings, which are held open for
@@ -35,10 +37,7 @@ func (r *Recording) Object(m *profile.Mapping) (*OpenFile, error) {
 	if o == nil {
 		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
 	}
-	if o.path == "[vdso]" {
-		return vdso()
-	}
-	return o.view()
+	return o.content()
 }
 
 // PerfMap opens the perf map of the process behind a mapping of anonymous memory: /tmp/perf-PID.map in the file system and
@@ -49,6 +48,19 @@ func (r *Recording) PerfMap(m *profile.Mapping) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
 	}
 	return o.openPerfMap()
+}
+
+// JITDump opens the jitdump of the process behind a mapping of anonymous memory, of which that process tells by mapping it as code.
+func (r *Recording) JITDump(m *profile.Mapping) (io.ReadCloser, error) {
+	o := r.behind[m]
+	if o == nil || o.dump == nil || o.dump.file == nil {
+		return nil, fmt.Errorf("%s: %w", m.File, os.ErrNotExist)
+	}
+	st, err := o.dump.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(io.NewSectionReader(o.dump.file, 0, st.Size())), nil
 }
 
 // Wait waits for the end of the command, which may outlive the recording, and returns its exit status as a shell would
@@ -114,7 +126,11 @@ type emitter struct {
 	locations map[locationKey]*profile.Location
 	functions map[string]*profile.Location // frames that we make up
 	modules   []module
-	quality   stackTimes
+
+	pythonFunctions map[pythonFrame]*profile.Function // by all but the line
+	pythonLines     map[pythonFrame]*profile.Location
+
+	quality stackTimes
 }
 
 type mappingKey struct {
@@ -138,7 +154,8 @@ func (r *Recorder) emit() (*Recording, error) {
 		p:        &profile.Profile{TimeNanos: r.start.UnixNano(), DurationNanos: r.end.Sub(r.start).Nanoseconds()},
 		behind:   map[*profile.Mapping]*object{},
 		mappings: map[mappingKey]*profile.Mapping{}, locations: map[locationKey]*profile.Location{},
-		functions: map[string]*profile.Location{},
+		functions: map[string]*profile.Location{}, quality: stackTimes{why: map[fault]int64{}},
+		pythonFunctions: map[pythonFrame]*profile.Function{}, pythonLines: map[pythonFrame]*profile.Location{},
 	}
 	e.setTypes()
 	scales := newScales(r.agg.threads, r.agg.counts)
@@ -155,7 +172,8 @@ func (r *Recorder) emit() (*Recording, error) {
 	}
 	e.p.Comments = []string{facts.Comment()}
 	rec := &Recording{Profile: e.p, objects: r.objects, behind: e.behind, command: r.command}
-	rec.closeRest, r.objects = r.objects.close, nil
+	objects, maps := r.objects, r.javaMaps
+	rec.closeRest, r.objects, r.javaMaps = func() error { return errors.Join(maps.remove(), objects.close()) }, nil, nil
 	return rec, r.close()
 }
 
@@ -314,6 +332,50 @@ func (e *emitter) kernelFrames(id uint64, leafIsExact bool) []*profile.Location 
 	return locs
 }
 
+// withPython puts the frames of Python that a stack runs into it.
+func (e *emitter) withPython(native []userFrame, st stack) []userFrame {
+	if st.python == 0 {
+		return native
+	}
+	py, ok := e.rec.agg.python.stacks[st.python]
+	if !ok {
+		return append([]userFrame{{loc: e.made("[Python stack lost]")}}, native...)
+	}
+	frames := make([]userFrame, len(py.frames))
+	for i, f := range py.frames {
+		frames[i] = userFrame{loc: e.pythonLocation(f), entry: f.entry}
+	}
+	return python.Merge(native, func(f userFrame) bool { return f.loop }, st.end == bpf.UserWhole,
+		frames, func(f userFrame) bool { return f.entry })
+}
+
+// pythonLocation is a line of a function of Python. It has no address.
+func (e *emitter) pythonLocation(f pythonFrame) *profile.Location {
+	if f.function == "" {
+		return e.made("[Python function lost]")
+	}
+	f.entry = false
+	l := e.pythonLines[f]
+	if l != nil {
+		return l
+	}
+	function := pythonFrame{function: f.function, file: f.file, firstLine: f.firstLine}
+	fn := e.pythonFunctions[function]
+	if fn == nil {
+		// A system name of its own keeps pprof from demangling names like <module>, which it takes for C++ and leaves nothing of.
+		fn = &profile.Function{
+			ID: uint64(len(e.p.Function) + 1), Name: f.function, SystemName: f.file + ":" + f.function,
+			Filename: f.file, StartLine: int64(f.firstLine),
+		}
+		e.p.Function = append(e.p.Function, fn)
+		e.pythonFunctions[function] = fn
+	}
+	l = &profile.Location{ID: uint64(len(e.p.Location) + 1), Line: []profile.Line{{Function: fn, Line: int64(f.line)}}}
+	e.p.Location = append(e.p.Location, l)
+	e.pythonLines[f] = l
+	return l
+}
+
 // missing stands for a stack that user space never got.
 func (e *emitter) missing(id uint64) []*profile.Location {
 	if id == 0 {
@@ -327,34 +389,53 @@ func (e *emitter) userFrames(im *image, id, at uint64, leafReturns bool) []*prof
 	if !ok {
 		return e.missing(id)
 	}
-	var locs []*profile.Location
+	var frames []userFrame
 	for i, addr := range st.frames {
 		if i > 0 || leafReturns {
 			addr--
 		}
-		loc, mapped := e.userLocation(im, addr, at)
-		locs = append(locs, loc)
+		f, mapped := e.userLocation(im, addr, at)
+		frames = append(frames, f)
 		if !mapped && im != nil {
 			break // what follows a frame outside all code is noise
 		}
+	}
+	return locationsOf(e.withPython(frames, st))
+}
+
+// userFrame is a frame of a user stack: a native one, or one of Python.
+type userFrame struct {
+	loc   *profile.Location
+	loop  bool // native: it runs frames of Python
+	entry bool // of Python: the outermost that one native frame runs
+}
+
+func locationsOf(frames []userFrame) []*profile.Location {
+	locs := make([]*profile.Location, len(frames))
+	for i, f := range frames {
+		locs[i] = f.loc
 	}
 	return locs
 }
 
 // userLocation is an address of a process, in terms of the file behind it where there is one.
-func (e *emitter) userLocation(im *image, addr, at uint64) (loc *profile.Location, mapped bool) {
+func (e *emitter) userLocation(im *image, addr, at uint64) (f userFrame, mapped bool) {
 	var m *timedMapping
 	if im != nil {
 		m = im.find(addr, at)
 	}
 	if m == nil {
-		return e.location(nil, addr), false
+		return userFrame{loc: e.location(nil, addr)}, false
 	}
 	if m.obj == nil {
 		m.obj = e.rec.objects.of(im.pid, &m.mapping)
 	}
 	pm, base := e.userMapping(im, m, addr)
-	return e.location(pm, addr-base), true
+	f.loc = e.location(pm, addr-base)
+	if l := e.rec.agg.python.known[m.obj].library; l != nil {
+		f.loop = l.InLoop(addr - base)
+	}
+	return f, true
 }
 
 // userMapping is the profile's mapping for one of a process, and what to subtract from addresses in it. A file that could be read gets
@@ -366,8 +447,9 @@ func (e *emitter) userMapping(im *image, m *timedMapping, addr uint64) (pm *prof
 	pm = &profile.Mapping{Start: m.start, Limit: m.end, Offset: m.off, File: m.path, BuildID: o.buildID}
 	switch {
 	case o.anon:
+		o.dump = im.dump
 		pm.File = fmt.Sprintf("[anon pid %d]", im.pid)
-	case m.path == "[vdso]":
+	case m.path == vdsoName:
 		base = m.start
 		key = mappingKey{path: m.path}
 		pm.Start, pm.Limit, pm.Offset = 0, m.end-m.start, 0

@@ -3,7 +3,10 @@
 package profiler
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +20,15 @@ import (
 // stackTimes is for how much time there is what quality of stack, in nanoseconds.
 type stackTimes struct {
 	whole, cut, broken, none, guessed int64
+
+	why map[fault]int64 // of broken and guessed
+}
+
+// fault is why stacks are not whole, or not for sure, and where.
+type fault struct {
+	guessed bool
+	reason  string
+	at      string // the mapping; "": none
 }
 
 // judge adds the time of a line to the quality of its stack.
@@ -26,7 +38,7 @@ func (e *emitter) judge(key countKey, ns int64) {
 	kernel, hasKernel := e.rec.agg.stacks[key.KernelStack]
 	switch {
 	case key.Flags&bpf.KeyGuessed != 0:
-		q.guessed += ns
+		q.guess(fault{reason: "other_waits"}, ns)
 	case key.KernelStack != 0 && !hasKernel, key.UserStack != 0 && !ok:
 		q.none += ns // lost on the way
 	case hasKernel && kernel.end == bpf.KernelCut:
@@ -41,11 +53,98 @@ func (e *emitter) judge(key countKey, ns int64) {
 		q.none += ns
 	case st.end == bpf.UserCut:
 		q.cut += ns
-	case st.end == bpf.UserWhole && e.allMapped(key, st):
-		q.whole += ns
 	default:
-		q.broken += ns
+		e.judgeUser(key, st, ns)
 	}
+}
+
+// judgeUser is judge for a user stack that was walked to some end.
+func (e *emitter) judgeUser(key countKey, st stack, ns int64) {
+	f := fault{reason: st.reason.String()}
+	if m := key.mapping(st); m != nil {
+		f.at = m.path
+	}
+	switch {
+	case st.end == bpf.User32Bit:
+		f.reason = "32_bit"
+		e.quality.breaks(f, ns)
+	case !e.allMapped(key, st):
+		f.reason = bpf.UnwindNoMapping.String()
+		e.quality.breaks(f, ns)
+	case st.end == bpf.UserWhole && st.reason == bpf.UnwindByTable:
+		e.quality.whole += ns
+	case st.end == bpf.UserWhole:
+		e.quality.guess(f, ns)
+	default:
+		if st.reason == bpf.UnwindByTable {
+			f.reason = bpf.UnwindByFP.String()
+		}
+		e.quality.breaks(f, ns)
+	}
+}
+
+// mapping is that of the frame at fault.
+func (k *countKey) mapping(st stack) *timedMapping {
+	if k.image == nil || st.fault >= len(st.frames) {
+		return nil
+	}
+	return k.image.find(st.frames[st.fault]-1, maxTime)
+}
+
+func (q *stackTimes) guess(f fault, ns int64) {
+	f.guessed = true
+	q.guessed += ns
+	q.why[f] += ns
+}
+
+func (q *stackTimes) breaks(f fault, ns int64) {
+	q.broken += ns
+	q.why[f] += ns
+}
+
+// maxFaults bounds how many mappings at fault the facts name.
+const maxFaults = 20
+
+// addTo writes the times as facts.
+func (q *stackTimes) addTo(f *facts.Facts) {
+	f.AddInt("time_ns.whole", q.whole)
+	f.AddInt("time_ns.cut", q.cut)
+	f.AddInt("time_ns.broken", q.broken)
+	f.AddInt("time_ns.none", q.none)
+	f.AddInt("time_ns.guessed", q.guessed)
+	guessed, broken := map[string]int64{}, map[string]int64{}
+	places := make([]fault, 0, len(q.why))
+	for w, ns := range q.why {
+		if w.guessed {
+			guessed[w.reason] += ns
+		} else {
+			broken[w.reason] += ns
+		}
+		if w.at != "" {
+			places = append(places, w)
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(guessed)) {
+		f.AddInt("guessed_ns."+reason, guessed[reason])
+	}
+	for _, reason := range slices.Sorted(maps.Keys(broken)) {
+		f.AddInt("broken_ns."+reason, broken[reason])
+	}
+	slices.SortFunc(places, func(a, b fault) int {
+		return cmp.Or(cmp.Compare(q.why[b], q.why[a]), cmp.Compare(a.String(), b.String()))
+	})
+	for i, w := range places[:min(maxFaults, len(places))] {
+		f.Add("unwind_fault."+strconv.Itoa(i), w.String()+" "+time.Duration(q.why[w]).Round(time.Microsecond).String())
+	}
+}
+
+// String says where and why.
+func (w fault) String() string {
+	what := "broken"
+	if w.guessed {
+		what = "guessed"
+	}
+	return w.at + ": " + what + ", " + strings.ReplaceAll(w.reason, "_", " ")
 }
 
 // allMapped says whether every frame of a user stack lies in code: a chain of frame pointers that ends well can still
@@ -89,11 +188,11 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 		f.AddInt("threads", int64(r.threads))
 	}
 	r.lossFacts(&f, c)
-	f.AddInt("time_ns.whole", e.quality.whole)
-	f.AddInt("time_ns.cut", e.quality.cut)
-	f.AddInt("time_ns.broken", e.quality.broken)
-	f.AddInt("time_ns.none", e.quality.none)
-	f.AddInt("time_ns.guessed", e.quality.guessed)
+	e.quality.addTo(&f)
+	f.Add("unwind", string(r.opts.Unwind))
+	if r.unwind != nil {
+		r.unwind.facts(&f)
+	}
 	f.AddInt("stacks", int64(len(r.agg.stacks)))
 	if err := r.costFacts(&f, costs); err != nil {
 		return nil, err
@@ -245,6 +344,8 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 	}
 	loss("processes_unread", r.procs.unread)
 	loss("mappings_over_bound", r.procs.truncated)
+	loss("lost.python_frames", r.agg.python.lost)
+	loss("lost.python_stacks", c.PythonUnreadable)
 	loss("files_not_held", r.objects.unheld)
 }
 

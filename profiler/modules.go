@@ -72,6 +72,9 @@ var kernelBuildID = sync.OnceValue(func() string {
 	return elfx.BuildIDOfNotes(b)
 })
 
+// vdsoName is what /proc/PID/maps calls the vdso.
+const vdsoName = "[vdso]"
+
 const maxVdso = 1 << 20
 
 // vdso is the kernel's library in every process, read from our own memory: all processes of our kind see the same.
@@ -81,7 +84,7 @@ func vdso() (*OpenFile, error) {
 		return nil, err
 	}
 	for _, m := range maps {
-		if m.path == "[vdso]" {
+		if m.path == vdsoName {
 			image := make([]byte, min(m.end-m.start, maxVdso))
 			n, err := unix.ProcessVMReadv(os.Getpid(), []unix.Iovec{{Base: &image[0], Len: uint64(len(image))}},
 				[]unix.RemoteIovec{{Base: uintptr(m.start), Len: len(image)}}, 0)

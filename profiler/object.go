@@ -25,6 +25,7 @@ type object struct {
 	anon    bool
 	pid     int // of anonymous memory: whose it is
 	root    *os.File
+	dump    *object // of anonymous memory: the jitdump that its process wrote, if any
 }
 
 // objects holds the files behind mappings. A file is opened when the first frame falls into it, since later it
@@ -65,7 +66,7 @@ func (s *objects) of(pid int, m *mapping) *object {
 	if m.buildID == "" {
 		key.inode = m.inode
 	}
-	if !m.isFile() && m.path != "[vdso]" && m.path != "[vsyscall]" {
+	if !m.isFile() && m.path != vdsoName && m.path != "[vsyscall]" {
 		key = objectKey{pid: pid}
 	}
 	o := s.byKey[key]
@@ -76,6 +77,24 @@ func (s *objects) of(pid int, m *mapping) *object {
 	if !o.tried {
 		o.tried = true
 		s.openFor(o, pid, m)
+	}
+	return o
+}
+
+// dump is the jitdump that a mapping of process pid shows; it is opened at the first call.
+func (s *objects) dump(pid int, m *mapping) *object {
+	key := objectKey{path: m.path, inode: m.inode, pid: pid}
+	o := s.byKey[key]
+	if o != nil {
+		return o
+	}
+	o = &object{path: m.path, pid: pid, tried: true}
+	s.byKey[key] = o
+	f, err := openMapped(pid, m)
+	if err != nil {
+		o.reason = err.Error()
+	} else if s.mayHold(o, f) {
+		o.file = f
 	}
 	return o
 }
@@ -216,6 +235,16 @@ func (o *object) segment(off uint64) (elfx.Load, bool) {
 	return elfx.Load{}, false
 }
 
+// bias is what to subtract from addresses in m, which shows o, for the vaddrs of the file.
+func (o *object) bias(m *mapping) uint64 {
+	for _, l := range o.loads {
+		if l.Executable() && l.Off < m.off+(m.end-m.start) && m.off < l.Off+l.Filesz {
+			return m.start - m.off + l.Off - l.Vaddr
+		}
+	}
+	return m.start // the vdso
+}
+
 // close closes all files.
 func (s *objects) close() error {
 	var errs []error
@@ -240,6 +269,26 @@ func (f *OpenFile) Size() int64 { return f.size }
 
 // Close does nothing: the recording holds the file.
 func (f *OpenFile) Close() error { return nil }
+
+// content returns what o shows, for reading.
+func (o *object) content() (*OpenFile, error) {
+	if o.path == vdsoName {
+		return vdso()
+	}
+	return o.view()
+}
+
+// size is the length of the file in bytes, 0 where it can't be read.
+func (o *object) size() int64 {
+	if o.file == nil {
+		return 0
+	}
+	st, err := o.file.Stat()
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
 
 // view returns o's file for reading.
 func (o *object) view() (*OpenFile, error) {

@@ -20,6 +20,21 @@ const (
 	Wall   Mode = "wall"   // both, and the run queue, joined under each thread
 )
 
+// Unwinding is how user stacks are walked.
+type Unwinding string
+
+// The ways to walk.
+const (
+	ByTables        Unwinding = "auto" // by the call frame information of each file; where there is none, by frame pointers
+	ByFramePointers Unwinding = "fp"   // by frame pointers alone
+)
+
+// DefaultUnwindMemory is the default of Options.UnwindMemory.
+const DefaultUnwindMemory = 64 << 20
+
+// minUnwindMemory is enough for a few small programs.
+const minUnwindMemory = 4 << 20
+
 // MaxFreq bounds the sampling frequency: at 20 kHz a CPU does little else than sample.
 const MaxFreq = 20000
 
@@ -41,6 +56,14 @@ type Options struct {
 	CPULabel bool          // CPU samples by CPU
 	Stop     bool          // send SIGSTOP with each CPU sample, so that a debugger can look at the very same moment
 
+	Unwind       Unwinding // "": auto
+	UnwindMemory int       // bytes of kernel memory for tables; 0: DefaultUnwindMemory
+	UnwindCache  string    // folder where tables are kept for the next time; "": none
+
+	// JavaMaps asks each Java process that still runs when recording ends to write its perf map (with jcmd, of a JDK), which
+	// is removed again when the recording is closed.
+	JavaMaps bool
+
 	// Started is called when everything is loaded and recording has begun.
 	Started func()
 	// Progress is called about once a second while recording.
@@ -57,6 +80,11 @@ type Progress struct {
 
 // has says whether a mode is asked for.
 func (o *Options) has(m Mode) bool { return slices.Contains(o.Modes, m) }
+
+// wholeMachine says that nothing is left out.
+func (o *Options) wholeMachine() bool {
+	return len(o.PIDs) == 0 && o.Comm == "" && o.Cgroup == "" && len(o.Command) == 0
+}
 
 func (o *Options) samples() bool  { return o.has(CPU) || o.has(Wall) }
 func (o *Options) accounts() bool { return o.has(OffCPU) || o.has(Wall) }
@@ -86,6 +114,18 @@ func (o *Options) complete() error {
 	}
 	if o.Freq < 0 || o.Freq > MaxFreq {
 		return fmt.Errorf("frequency %d: want 1 to %d samples a second", o.Freq, MaxFreq)
+	}
+	if o.Unwind == "" {
+		o.Unwind = ByTables
+	}
+	if o.Unwind != ByTables && o.Unwind != ByFramePointers {
+		return fmt.Errorf("unwinding %q: want auto or fp", o.Unwind)
+	}
+	if o.UnwindMemory == 0 {
+		o.UnwindMemory = DefaultUnwindMemory
+	}
+	if o.UnwindMemory < minUnwindMemory {
+		return fmt.Errorf("memory for unwinding %d: want at least %d bytes, or unwinding by frame pointers alone", o.UnwindMemory, minUnwindMemory)
 	}
 	if o.MinBlock < 0 || o.Duration < 0 {
 		return errors.New("a duration can't be negative")

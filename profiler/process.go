@@ -12,6 +12,10 @@ type image struct {
 	pid  int
 	from uint64 // CLOCK_MONOTONIC; 0: before the recording
 	maps []timedMapping
+
+	looked int     // mappings that were looked at for interpreters and compilers
+	dump   *object // the jitdump that the process wrote last, nil for none
+	python pythonSide
 }
 
 type timedMapping struct {
@@ -41,13 +45,14 @@ type processes struct {
 	files     *objects
 	readMaps  func(pid int) ([]mapping, error)
 	cgroupOf  func(pid int) string
+	buried    func(pid int)
 	unread    uint64 // processes whose mappings could not be read
 	truncated uint64 // mappings beyond the bound
 	seen      uint64 // processes ever in the table
 }
 
 func newProcesses(files *objects) *processes {
-	return &processes{table: map[int]*process{}, files: files, readMaps: readMaps, cgroupOf: readCgroup}
+	return &processes{table: map[int]*process{}, files: files, readMaps: readMaps, cgroupOf: readCgroup, buried: func(int) {}}
 }
 
 func (ps *processes) get(pid int) *process {
@@ -146,6 +151,7 @@ func (ps *processes) bury(before uint64) {
 	for n < len(ps.graveyard) && ps.graveyard[n].diedAt < before {
 		if p := ps.graveyard[n]; ps.table[p.pid] == p {
 			delete(ps.table, p.pid)
+			ps.buried(p.pid)
 		}
 		n++
 	}

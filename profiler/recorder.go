@@ -23,6 +23,7 @@ type Recorder struct {
 	procs   *processes
 	agg     *aggregate
 	command *command
+	unwind  *unwinder // nil: user stacks by frame pointers
 
 	window     bpf.Window // of time accounting
 	start, end time.Time
@@ -34,6 +35,7 @@ type Recorder struct {
 	cpus       *onlineCPUs
 	ncpu       int
 	steal      time.Duration // by the host, until begin, then in the recording
+	javaMaps   javaMaps      // that we asked for
 	degraded   []string
 }
 
@@ -81,14 +83,20 @@ func (r *Recorder) open() error {
 	}
 	r.objects = newObjects()
 	r.procs = newProcesses(r.objects)
-	r.agg = newAggregate(r.procs)
+	pythons := newPythons(r.objects, r.kernel)
+	r.procs.buried = func(pid int) { pythons.forget(pid, nil) }
+	r.agg = newAggregate(r.procs, pythons)
 	if r.side, err = newSideband(cpus); err != nil {
 		// Without it, processes that come and go are seen only when they are caught alive.
 		r.degraded = append(r.degraded, "no side band, so short-lived processes may stay unnamed: "+err.Error())
 		r.side = nil
 	}
 	if r.side != nil {
-		r.agg.catchUp = func() { r.side.read(r.procs) }
+		r.agg.catchUp = r.readEvents
+	}
+	if r.opts.Unwind == ByTables {
+		r.unwind = newUnwinder(r.kernel, &r.opts)
+		r.agg.unwind = r.unwind
 	}
 	if err := r.kernel.Attach(); err != nil {
 		return err
@@ -118,8 +126,37 @@ func (r *Recorder) startWithCommand() (err error) {
 	return err
 }
 
+// maxPrepare is how long the begin of a recording waits for unwind tables. A command stands still meanwhile.
+const maxPrepare = 500 * time.Millisecond
+
+// prepare has the tables made of what the targets have mapped already. Of a whole machine's processes all are looked at if their waits are
+// recorded: each has some.
+func (r *Recorder) prepare() (err error) {
+	if r.unwind == nil {
+		return nil
+	}
+	pids := r.kernel.Targets()
+	if r.opts.accounts() && r.opts.wholeMachine() {
+		if pids, err = target.Processes(); err != nil {
+			return err
+		}
+	}
+	r.agg.mu.Lock()
+	for _, pid := range pids {
+		if im := r.procs.imageAt(pid, maxTime); im != nil {
+			r.unwind.follow(pid, im, r.objects)
+		}
+	}
+	r.agg.mu.Unlock()
+	r.unwind.await(maxPrepare)
+	return nil
+}
+
 // begin opens the window.
 func (r *Recorder) begin() (err error) {
+	if err := r.prepare(); err != nil {
+		return err
+	}
 	r.steal = stealTime()
 	r.start = time.Now()
 	if r.opts.accounts() {
@@ -246,7 +283,15 @@ func (r *Recorder) readSide() {
 	}
 	r.agg.mu.Lock()
 	defer r.agg.mu.Unlock()
-	r.side.read(r.procs)
+	r.readEvents()
+}
+
+// readEvents reads the side band; the caller holds the lock of the aggregate.
+func (r *Recorder) readEvents() {
+	pids := r.side.read(r.procs)
+	if r.unwind != nil {
+		r.unwind.changed(pids, r.procs)
+	}
 }
 
 // graves is the number of ended processes that are not forgotten yet.
@@ -285,6 +330,9 @@ func (r *Recorder) look() error {
 		}
 	}
 	r.ncpu = max(r.ncpu, len(cpus))
+	if r.unwind != nil {
+		r.unwind.tick(time.Now())
+	}
 	if r.opts.Progress == nil {
 		return nil
 	}
@@ -313,6 +361,9 @@ func (r *Recorder) collect() (*Recording, error) {
 		return nil, err
 	}
 	r.end = time.Now()
+	if r.unwind != nil {
+		r.unwind.stop()
+	}
 	r.steal = max(0, stealTime()-r.steal)
 	err := r.watcher.stop()
 	r.watcher = nil
@@ -324,6 +375,9 @@ func (r *Recorder) collect() (*Recording, error) {
 	}
 	if err := r.swap(); err != nil {
 		return nil, err
+	}
+	if r.opts.JavaMaps {
+		r.askForJavaMaps()
 	}
 	return r.emit()
 }
@@ -373,6 +427,9 @@ func (r *Recorder) close() error {
 		errs = append(errs, r.watcher.stop())
 		r.watcher = nil
 	}
+	if r.unwind != nil {
+		r.unwind.stop()
+	}
 	if r.sampler != nil {
 		errs = append(errs, r.sampler.close())
 	}
@@ -382,6 +439,7 @@ func (r *Recorder) close() error {
 	if r.kernel != nil {
 		errs = append(errs, r.kernel.Close())
 	}
+	errs = append(errs, r.javaMaps.remove())
 	if r.cpus != nil {
 		errs = append(errs, r.cpus.close())
 	}

@@ -53,6 +53,7 @@ const (
 // before they are told: a fork must come before the exec that followed on another CPU.
 type spaceEvent struct {
 	at   uint64
+	pid  int
 	tell func(spaceEvents)
 }
 
@@ -141,17 +142,20 @@ func (s *sideband) fds() []int {
 	return fds
 }
 
-// read hands all waiting records to h.
-func (s *sideband) read(h spaceEvents) {
+// read hands all waiting records to h and returns which processes they tell of.
+func (s *sideband) read(h spaceEvents) map[int]bool {
+	pids := map[int]bool{}
 	for _, r := range s.rings {
 		s.collect(r)
 	}
 	slices.SortStableFunc(s.pending, func(a, b spaceEvent) int { return cmp.Compare(a.at, b.at) })
 	for _, e := range s.pending {
 		e.tell(h)
+		pids[e.pid] = true
 	}
 	clear(s.pending)
 	s.pending = s.pending[:0]
+	return pids
 }
 
 // collect takes the waiting records out of a ring.
@@ -196,7 +200,7 @@ func (s *sideband) handle(b []byte) {
 	at := binary.NativeEndian.Uint64(body[len(body)-timeBytes:])
 	body = body[:len(body)-timeBytes]
 	pid := int(int32(binary.NativeEndian.Uint32(body)))
-	tell := func(f func(spaceEvents)) { s.pending = append(s.pending, spaceEvent{at, f}) }
+	tell := func(f func(spaceEvents)) { s.pending = append(s.pending, spaceEvent{at, pid, f}) }
 	switch {
 	case typ == recLost && len(body) >= 16:
 		s.lost += binary.NativeEndian.Uint64(body[8:])

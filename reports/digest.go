@@ -3,6 +3,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -112,7 +113,27 @@ func (r *Record) completeness() section {
 	stacks.share(t.Broken, total, "%s broken")
 	stacks.share(t.None, total, "%s none")
 	s.add("stacks", stacks)
+	s.add("guessed", reasons(r.GuessedNS, total))
+	s.add("broken", reasons(r.BrokenNS, total))
+	for i, fault := range r.UnwindFaults[:min(TopFaults, len(r.UnwindFaults))] {
+		label := "and in"
+		if i == 0 {
+			label = "most in"
+		}
+		s.add(label, phrases{printable(fault)})
+	}
 	s.add("off-CPU", r.OffCPU.phrases())
+	return s
+}
+
+// reasons lists the shares of a time, the largest first.
+func reasons(times map[string]int64, total int64) phrases {
+	var s phrases
+	keys := slices.Collect(maps.Keys(nonZero(times)))
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Or(cmp.Compare(times[b], times[a]), cmp.Compare(a, b)) })
+	for _, key := range keys {
+		s.say("%s %s", formatShare(times[key], total), printable(strings.ReplaceAll(key, "_", " ")))
+	}
 	return s
 }
 

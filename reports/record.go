@@ -21,6 +21,9 @@ const TopFunctions = 10
 // TopUnnamed is how many mappings with unnamed frames a summary has.
 const TopUnnamed = 5
 
+// TopFaults is how many files at fault a summary has.
+const TopFaults = 5
+
 // A Record is what SummaryJSON writes: all that a profile says of a recording. Keys stay as they are once released; new ones may come. What a
 // profile doesn't say is absent, so that 0 is a measured zero. Times are nanoseconds, sizes bytes.
 type Record struct {
@@ -49,11 +52,16 @@ type Record struct {
 	SampleTypes []SampleType `json:"sample_types"`
 	Samples     Samples      `json:"samples,omitzero"`
 	// Lost counts what is missing from the profile, by cause, and LostNS its time.
-	Lost       map[string]int64 `json:"lost,omitempty"`
-	LostNS     map[string]int64 `json:"lost_ns,omitempty"`
-	StackTime  StackTime        `json:"stack_time_ns,omitzero"`
-	Accounting Accounting       `json:"accounting,omitzero"`
-	OffCPU     OffCPU           `json:"offcpu_stacks,omitzero"`
+	Lost      map[string]int64 `json:"lost,omitempty"`
+	LostNS    map[string]int64 `json:"lost_ns,omitempty"`
+	StackTime StackTime        `json:"stack_time_ns,omitzero"`
+	// GuessedNS and BrokenNS say why stacks are guessed and broken, by reason.
+	GuessedNS map[string]int64 `json:"guessed_ns,omitempty"`
+	BrokenNS  map[string]int64 `json:"broken_ns,omitempty"`
+	// UnwindFaults are the files where most of that time is, a line each.
+	UnwindFaults []string   `json:"unwind_faults,omitempty"`
+	Accounting   Accounting `json:"accounting,omitzero"`
+	OffCPU       OffCPU     `json:"offcpu_stacks,omitzero"`
 	// Unnamed counts locations without a name, by reason.
 	Unnamed map[string]int64 `json:"unnamed,omitempty"`
 	// UnnamedIn says where they are: a line for each mapping, those with most of them first.
@@ -280,8 +288,8 @@ func set(field any, value string) bool {
 // setGrouped takes the facts of which there is one for each cause, reason or message.
 func (r *Record) setGrouped(key, value string) bool {
 	group, name, _ := strings.Cut(key, ".")
-	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed}[group]
-	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded, "unnamed_in": &r.UnnamedIn, "certified": &r.Certified}[group]
+	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed, "guessed_ns": &r.GuessedNS, "broken_ns": &r.BrokenNS}[group]
+	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded, "unnamed_in": &r.UnnamedIn, "unwind_fault": &r.UnwindFaults, "certified": &r.Certified}[group]
 	switch {
 	case name == "":
 		return false

@@ -45,6 +45,7 @@ func write(t testing.TB, name, text string) string {
 // files is a Source of files on disk: the File of a mapping is their path. Perf maps are text by the File of a mapping.
 type files struct {
 	perfMaps map[string]string
+	jitDumps map[string]string
 	opened   map[string]int
 	open     int // objects that weren't closed yet
 }
@@ -68,6 +69,14 @@ func (s *files) PerfMap(m *profile.Mapping) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("perf map: %w", fs.ErrNotExist)
 	}
 	return io.NopCloser(strings.NewReader(text)), nil
+}
+
+func (s *files) JITDump(m *profile.Mapping) (io.ReadCloser, error) {
+	dump, ok := s.jitDumps[m.File]
+	if !ok {
+		return nil, fmt.Errorf("jitdump: %w", fs.ErrNotExist)
+	}
+	return io.NopCloser(strings.NewReader(dump)), nil
 }
 
 type object struct {

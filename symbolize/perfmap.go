@@ -100,7 +100,7 @@ func readPerfMap(src Source, m *profile.Mapping, want addrs) ([][]frame, error) 
 	found := make([][]frame, len(want))
 	for i, n := range names {
 		if n != "" {
-			found[i] = []frame{{name: n, symbol: n}}
+			found[i] = []frame{jitFrame(n)}
 		}
 	}
 	return found, nil

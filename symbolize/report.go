@@ -25,6 +25,7 @@ const (
 	InvalidELF     Reason = "ELF invalid"     // what is wrong, and where
 	NoPerfMap      Reason = "no perf map"
 	BadPerfMap     Reason = "perf map unreadable" // the error
+	BadJITDump     Reason = "jitdump unreadable"  // the error
 	KernelHidden   Reason = "kernel addresses hidden (kernel.kptr_restrict, or CAP_SYSLOG missing)"
 	KernelReplaced Reason = "another kernel (build ID differs)"
 	NoKallsyms     Reason = "kernel symbols unreadable" // the error

@@ -8,7 +8,9 @@
 //
 //	kernel.go   [kernel.kallsyms], [module], [bpf]   /proc/kallsyms, read once
 //	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), and for Go programs pclntab (pclntab.go)
-//	perfmap.go  memory without a file                the perf map of the process' JIT
+//	perfmap.go  memory without a file                the perf map of the process' JIT; or its jitdump (jitdump.go);
+//	                                                 names that V8 and HotSpot write are
+//	                                                 read by v8.go and jvm.go
 //	vsyscall.go [vsyscall]                           the three addresses of its ABI
 //
 // The work is asked for and done in bulk: the addresses of a source are sorted first, then its table is streamed past them (or,
@@ -44,6 +46,8 @@ type Source interface {
 	// PerfMap opens the perf map (/tmp/perf-PID.map) of the process behind an anonymous mapping. Where the reader has the
 	// Stat method of an *os.File, the mappings of one process share one reading.
 	PerfMap(m *profile.Mapping) (io.ReadCloser, error)
+	// JITDump opens the jitdump (jit-PID.dump) of the process behind an anonymous mapping.
+	JITDump(m *profile.Mapping) (io.ReadCloser, error)
 }
 
 // Options change where the names of the kernel come from. The zero value, like nil, means the running kernel.
@@ -82,7 +86,9 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 	nameKernel(byKind[kindKernel], opts, funcs)
 	nameVsyscall(byKind[kindVsyscall], funcs)
 	jit := nameFiles(byKind[kindFile], src, funcs)
-	namePerfMaps(append(byKind[kindAnon], jit...), src, funcs)
+	jit = append(byKind[kindAnon], jit...)
+	nameJITDumps(jit, src, funcs)
+	namePerfMaps(jit, src, funcs)
 
 	report := &Report{}
 	for _, t := range targets {

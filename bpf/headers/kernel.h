@@ -40,7 +40,7 @@ enum {
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
-enum { BPF_F_NO_PREALLOC = 1U << 0 };
+enum { BPF_F_NO_PREALLOC = 1U << 0, BPF_F_MMAPABLE = 1U << 10 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -71,6 +71,13 @@ struct sched_info {
 #if defined(__TARGET_ARCH_x86)
 struct thread_struct {
 	unsigned long sp; /* of a thread that is not running */
+	unsigned long fsbase; /* the thread pointer */
+};
+#else
+struct thread_struct {
+	struct {
+		unsigned long tp_value; /* the thread pointer, as of the last switch */
+	} uw;
 };
 #endif
 
@@ -122,9 +129,7 @@ struct task_struct {
 	int on_cpu;
 	char comm[16];
 	struct pid *thread_pid;
-#if defined(__TARGET_ARCH_x86)
 	struct thread_struct thread;
-#endif
 	struct css_set *cgroups;
 };
 
@@ -133,7 +138,21 @@ struct linux_binprm;
 /* Of the registers of a thread only what a stack walk needs. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	unsigned long r15;
+	unsigned long r14;
+	unsigned long r13;
+	unsigned long r12;
 	unsigned long bp;
+	unsigned long bx;
+	unsigned long r11;
+	unsigned long r10;
+	unsigned long r9;
+	unsigned long r8;
+	unsigned long ax;
+	unsigned long cx;
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
 	unsigned long orig_ax;
 	unsigned long ip;
 	unsigned long cs;
@@ -143,8 +162,9 @@ struct pt_regs {
 #define REGS_FP(r) ((r)->bp)
 #define REGS_SP(r) ((r)->sp)
 #define REGS_64BIT(r) ((r)->cs == 0x33)
-/* The number of the system call that the thread is in, or -1. */
-#define REGS_SYSCALL(r) ((int)(long)(r)->orig_ax)
+/* The number of the system call that the thread is in, or -1. The instruction leaves the address behind it in rcx: where that is not the
+ * thread's own any more, it goes on elsewhere, in a signal handler or with the call once more. */
+#define REGS_SYSCALL(r) (REGS_64BIT(r) && (r)->cx != (r)->ip ? -1 : (int)(long)(r)->orig_ax)
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	__u64 regs[31];

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -13,34 +14,50 @@ import (
 
 func newDoctor() *cobra.Command {
 	var asJSON bool
+	var pid int
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine lets a profiler do, and what mends the rest",
 		Long: `doctor tries each thing that profiling needs, for real: what is missing, what it costs to be without, and the
-command that mends it. It exits with 0 when CPU profiles can be recorded, and with 1 otherwise.`,
+command that mends it. It exits with 0 when CPU profiles can be recorded, and with 1 otherwise.
+
+With --pid it says of one process which interpreters and compilers it runs, and what they lack for stacks with names.`,
 		Example: `  sudo assay doctor
-  assay doctor --json | jq .can_record`,
+  assay doctor --json | jq .can_record
+  sudo assay doctor --pid 1234`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("pid") {
+				report, err := doctor.Process(pid)
+				if err != nil {
+					return err
+				}
+				return writeReport(cmd.OutOrStdout(), report, asJSON)
+			}
 			report, err := doctor.Run(cmd.Context(), doctor.Options{LoadObjects: loadObjects})
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				err = enc.Encode(report)
-			} else {
-				err = report.WriteTable(cmd.OutOrStdout(), isTerminal(cmd.OutOrStdout()))
-			}
+			err = writeReport(cmd.OutOrStdout(), report, asJSON)
 			if err == nil && !report.OK() {
 				err = exitCode(1)
 			}
 			return err
 		},
 	}
+	cmd.Flags().IntVarP(&pid, "pid", "p", 0, "a process, in place of the machine")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the report as JSON")
 	return cmd
+}
+
+// writeReport writes a report as JSON or as a table.
+func writeReport(w io.Writer, report interface{ WriteTable(io.Writer, bool) error }, asJSON bool) error {
+	if !asJSON {
+		return report.WriteTable(w, isTerminal(w))
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(report)
 }
 
 // loadObjects loads and frees what each mode needs.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ type recordFlags struct {
 	split  bool
 	json   bool
 	quiet  bool
+	memory int // MiB
 }
 
 // defaultFreq keeps out of step with what happens a hundred times a second.
@@ -58,6 +60,7 @@ under each thread. Several, with commas, become sample types of one file, or a f
   sudo assay record --format flamegraph -o cpu.html --cgroup /sys/fs/cgroup/system.slice`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.opts.Command = args
+			f.opts.UnwindMemory = f.memory << 20
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -73,12 +76,25 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.BoolVar(&f.opts.Exact, "exact", false, "take the stack of every wait, however short (costs more)")
 	fl.BoolVar(&f.opts.Wakers, "wakers", false, "record who ended each wait, with its stack")
 	fl.BoolVar(&f.opts.CPULabel, "cpu-label", false, "tell CPU samples apart by CPU")
+	fl.StringVar((*string)(&f.opts.Unwind), "unwind", string(profiler.ByTables), "walk user stacks by unwind tables (auto), or by frame pointers alone (fp)")
+	fl.IntVar(&f.memory, "unwind-memory", profiler.DefaultUnwindMemory>>20, "kernel memory for unwind tables, in MiB")
+	fl.StringVar(&f.opts.UnwindCache, "unwind-cache", defaultUnwindCache(), "folder where unwind tables are kept for the next time, empty for none")
+	fl.BoolVar(&f.opts.JavaMaps, "java-maps", false, "ask Java processes for the names of their compiled code, at the end (jcmd PID Compiler.perfmap)")
 	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
 	fl.StringVar(&f.format, "format", "pprof", "pprof, folded, text or flamegraph")
 	fl.StringVarP(&f.output, "output", "o", "", "file to write, - for stdout (default assay-MODE-TIME.pb.gz)")
 	fl.BoolVar(&f.json, "json", false, "write the summary as JSON, to stdout")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
 	return cmd
+}
+
+// defaultUnwindCache is a folder for this user, none where there is no home.
+func defaultUnwindCache() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(folder, "assay", "unwind")
 }
 
 // run records, names, writes and sums up.
@@ -228,6 +244,14 @@ func (s source) Object(m *profile.Mapping) (symbolize.Object, error) {
 
 func (s source) PerfMap(m *profile.Mapping) (io.ReadCloser, error) {
 	f, err := s.rec.PerfMap(m)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s source) JITDump(m *profile.Mapping) (io.ReadCloser, error) {
+	f, err := s.rec.JITDump(m)
 	if err != nil {
 		return nil, err
 	}

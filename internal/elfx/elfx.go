@@ -42,6 +42,9 @@ type File struct {
 	mach  elf.Machine
 	loads []Load
 	notes []span // PT_NOTE segments
+	entry uint64
+
+	frameHeader Load // PT_GNU_EH_FRAME
 
 	sectHeader sectHeader
 	sections   func() ([]Section, error)
@@ -88,7 +91,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 		r:    r,
 		size: size,
 		typ:  elf.Type(le.Uint16(h[16:])),
-		mach: elf.Machine(le.Uint16(h[18:])),
+		mach: elf.Machine(le.Uint16(h[18:])), entry: le.Uint64(h[24:]),
 		sectHeader: sectHeader{
 			off: le.Uint64(h[40:]), entSize: le.Uint16(h[58:]), num: le.Uint16(h[60:]), names: le.Uint16(h[62:]),
 		},
@@ -141,6 +144,8 @@ func (f *File) readProgs(off uint64, entSize, num uint16) error {
 			f.loads = append(f.loads, l)
 		case elf.PT_NOTE:
 			f.notes = append(f.notes, span{l.Off, l.Filesz, le.Uint64(p[48:])})
+		case elf.PT_GNU_EH_FRAME:
+			f.frameHeader = l
 		}
 	}
 	return nil
@@ -151,6 +156,12 @@ func (f *File) Type() elf.Type { return f.typ }
 
 // Machine is the instruction set, EM_X86_64 for one.
 func (f *File) Machine() elf.Machine { return f.mach }
+
+// Entry is the vaddr at which a program starts, 0 for most libraries.
+func (f *File) Entry() uint64 { return f.entry }
+
+// FrameHeader is the PT_GNU_EH_FRAME segment, .eh_frame_hdr; false where there is none.
+func (f *File) FrameHeader() (Load, bool) { return f.frameHeader, f.frameHeader.Filesz > 0 }
 
 // Loads are the PT_LOAD segments in file order. The caller must not change them.
 func (f *File) Loads() []Load { return f.loads }

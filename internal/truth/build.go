@@ -25,8 +25,9 @@ var compilers = map[string][]string{
 
 // A Recipe is what to compile: one or more sources in testdata, with more flags for the compiler of the first.
 type Recipe struct {
-	Sources []string
-	Flags   []string
+	Sources  []string
+	Flags    []string
+	Compiler string // in place of the usual one
 }
 
 // Build compiles sources, without more flags, and returns the path of the program.
@@ -43,6 +44,9 @@ func (r Recipe) Build(t testing.TB) string {
 	extension := filepath.Ext(r.Sources[0])
 	program := filepath.Join(t.TempDir(), r.Sources[0][:len(r.Sources[0])-len(extension)])
 	args := append(append([]string{}, compilers[extension]...), r.Flags...)
+	if r.Compiler != "" {
+		args[0] = r.Compiler
+	}
 	args = append(append(args, "-o", program), r.Sources...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = folder

@@ -11,7 +11,7 @@ import (
 
 // TestPrograms builds each program and wants it to end in time and to say what its comment promises.
 func TestPrograms(t *testing.T) {
-	plugin := Recipe{[]string{"plugin.c"}, []string{"-shared", "-fPIC"}}
+	plugin := Recipe{Sources: []string{"plugin.c"}, Flags: []string{"-shared", "-fPIC"}}
 	for _, c := range []struct {
 		sources []string
 		args    []string

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,9 +29,26 @@ func Descendants(pid int) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
+	return below(children, children[pid]), nil
+}
+
+// kthreadd is the parent of all kernel threads.
+const kthreadd = 2
+
+// Processes are all that run now, without kernel threads.
+func Processes() ([]int, error) {
+	children, err := childrenByParent()
+	if err != nil {
+		return nil, err
+	}
+	return below(children, slices.DeleteFunc(children[0], func(pid int) bool { return pid == kthreadd })), nil
+}
+
+// below are the first processes and all their descendants.
+func below(children map[int][]int, first []int) []int {
 	var all []int
 	seen := map[int]bool{}
-	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
+	for queue := first; len(queue) > 0; queue = queue[1:] {
 		child := queue[0]
 		if seen[child] {
 			continue
@@ -39,7 +57,7 @@ func Descendants(pid int) ([]int, error) {
 		all = append(all, child)
 		queue = append(queue, children[child]...)
 	}
-	return all, nil
+	return all
 }
 
 func childrenByParent() (map[int][]int, error) {

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The walk of a user stack by tables: code without frame pointers describes in
+ * its ELF file, for each instruction, where the frame of the caller is. User
+ * space (profiler/unwind) makes sorted rows of that and puts them, with the
+ * mappings of each process, into slabs; here they are searched.
+ *
+ * A walk meets the same return addresses again and again, so what was found
+ * for one is kept, by CPU, in a table of fixed places: most searches are one load.
+ * What is kept has the version of the process in its name, which user
+ * space changes with the mappings: so nothing has to be thrown out.
+ *
+ * Code that no table describes is stepped through by its frame pointer. Where
+ * that is no more than a guess, the stack says so, with the first such frame.
+ */
+#ifndef ASSAY_UNWIND_BPF_H
+#define ASSAY_UNWIND_BPF_H
+
+#include "stack.bpf.h"
+
+#define SLAB_BITS 20
+#define SLAB_BYTES (1 << SLAB_BITS)
+#define SLABS 16384
+#define PLACE_BITS (SLAB_BITS - 2)
+
+/* How far along in words of 4 bytes a place is in its slab, for a thing of so many words, to which it is aligned. */
+#define PLACE_IN_SLAB(place, words) (((place) & ((1U << PLACE_BITS) - (words))) << 2)
+
+struct slab {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__uint(value_size, SLAB_BYTES);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SLABS);
+	__type(key, __u32);
+	__array(values, struct slab);
+} unwind_slabs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct unwind_process);
+} unwind_processes SEC(".maps");
+
+/* What slabs hold, for the compiler to write down for Go. */
+const struct unwind_mapping *slab_mapping __attribute__((unused));
+const struct unwind_file *slab_file __attribute__((unused));
+const struct unwind_page *slab_page __attribute__((unused));
+
+#define KEPT 4096
+
+struct kept_rules {
+	struct {
+		__u64 name;
+		__u64 rule;
+	} line[KEPT];
+};
+
+/* By CPU; user space makes it as long as there are CPUs. Not a map per CPU: a value of those has at most 32 KB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct kept_rules);
+} unwind_kept SEC(".maps");
+
+static __always_inline __u8 *slab_of(__u32 place)
+{
+	__u32 i = place >> PLACE_BITS, zero = 0;
+	void *slab = bpf_map_lookup_elem(&unwind_slabs, &i);
+
+	return slab ? bpf_map_lookup_elem(slab, &zero) : NULL;
+}
+
+static __always_inline union unwind_rule step_by_fp(__u8 reason)
+{
+	union unwind_rule r = { .cfa = CFA_FRAME_POINTER, .aux = reason };
+
+	return r;
+}
+
+/* 1 where a is at most b, else 0, for numbers below 2^63. The verifier follows both ways of a comparison, and of a signed shift, which
+ * is too much for it in a search. */
+#define AT_MOST(a, b) (((__u64)(a) - (__u64)(b) - 1) >> 63)
+
+/* The rule that the table of a file has for a vaddr. */
+static __always_inline union unwind_rule rule_in_file(__u32 place, __u64 vaddr)
+{
+	__u32 first, left, half;
+	struct unwind_file *file;
+	struct unwind_page *page;
+	union unwind_rule *rule;
+	__u64 number;
+	__u8 *slab;
+	__u32 row;
+
+	slab = slab_of(place);
+	if (!slab)
+		return step_by_fp(UNWIND_NO_TABLE);
+	file = (void *)(slab + PLACE_IN_SLAB(place, sizeof(*file) / 4));
+	file->used = bpf_ktime_get_ns() >> 30;
+	number = (vaddr - file->base) >> 16;
+	if (vaddr < file->base || number >= file->page_count)
+		return step_by_fp(UNWIND_NO_ROW);
+	/* Rules and pages lie in the slab of the file. */
+	page = (void *)(slab + PLACE_IN_SLAB(file->pages + number * 2, 2));
+	first = page->rows;
+	left = page->n;
+	if (!left)
+		return step_by_fp(UNWIND_NO_ROW);
+	place = file->rules;
+	slab = slab_of(first);
+	if (!slab)
+		return step_by_fp(UNWIND_NO_TABLE);
+#pragma unroll
+	for (int i = 0; i < 16; i++) {
+		half = left >> 1;
+		row = *(__u32 *)(slab + PLACE_IN_SLAB(first + half, 1));
+		first += half * (__u32)AT_MOST(row & 0xffff, vaddr & 0xffff);
+		left -= half;
+	}
+	row = *(__u32 *)(slab + PLACE_IN_SLAB(first, 1));
+	slab = slab_of(place);
+	if (!slab)
+		return step_by_fp(UNWIND_NO_TABLE);
+	rule = (void *)(slab + PLACE_IN_SLAB(place + (row >> 16) * 2, 2));
+	if (rule->cfa == CFA_NONE)
+		return step_by_fp(UNWIND_NO_ROW);
+	return *rule;
+}
+
+/* Finds the rule for an address of the process in w. Not static, so that the verifier looks at it once. */
+__noinline __u64 find_rule(struct walk *w, __u64 pc)
+{
+	union unwind_rule none = { .cfa = CFA_NO_MAPPING };
+	struct unwind_mapping *m;
+	__u32 first, left, half;
+	__u8 *slab;
+
+	if (!w)
+		return none.word;
+	if (!w->version)
+		return step_by_fp(UNWIND_NO_PROCESS).word;
+	slab = slab_of(w->maps);
+	if (!slab || !w->map_count)
+		return none.word;
+	first = w->maps;
+	left = w->map_count;
+#pragma unroll
+	for (int i = 0; i < 15; i++) {
+		half = left >> 1;
+		m = (void *)(slab + PLACE_IN_SLAB(first + half * 8, 8));
+		first += half * 8 * (__u32)AT_MOST(m->start, pc);
+		left -= half;
+	}
+	m = (void *)(slab + PLACE_IN_SLAB(first, 8));
+	if (pc < m->start || pc >= m->end)
+		return none.word;
+	if (m->reason == UNWIND_BY_TABLE)
+		return rule_in_file(m->file, pc - m->bias).word;
+	return step_by_fp(m->reason).word;
+}
+
+/* Reads a word of the stack, through a window that is moved along. That of another thread does not move. */
+static __always_inline bool read_stack(struct scratch *s, __u64 addr, __u64 *word)
+{
+	__u64 at = addr - s->walk.window;
+
+	if (addr & 7)
+		return false;
+	if (at > WINDOW_BYTES - 8) {
+#ifdef OTHER_THREADS
+		return false;
+#else
+		/* Registers are saved below the return address, which is asked for first. */
+		s->walk.window = addr - WINDOW_BELOW;
+		if (bpf_probe_read_user(s->window, WINDOW_BYTES, (void *)s->walk.window)) {
+			s->walk.window = NO_WINDOW;
+			return !bpf_probe_read_user(word, sizeof(*word), (void *)addr);
+		}
+		at = WINDOW_BELOW;
+#endif
+	}
+	*word = s->window[at / 8 & (WINDOW_BYTES / 8 - 1)];
+	return true;
+}
+
+/* The walk ends at the last frame; but where it was led by guesses, the first of these is to blame. */
+static __always_inline int broken(struct walk *w, __u8 reason)
+{
+	w->end = STACK_USER_BROKEN;
+	if (!w->reason) {
+		w->reason = reason;
+		w->fault = w->n - 1;
+	}
+	return 1;
+}
+
+/* Registers from where the kernel has put them for a signal handler, whose frame is at sp. */
+static __always_inline bool leave_signal(struct scratch *s)
+{
+	struct walk *w = &s->walk;
+	__u64 sp = w->sp;
+
+#if defined(__TARGET_ARCH_x86)
+	/* struct ucontext: flags, link, stack (40 bytes), then r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip */
+	if (!read_stack(s, sp + 40 + 8 * 8, &w->rdi) || !read_stack(s, sp + 40 + 10 * 8, &w->fp) ||
+	    !read_stack(s, sp + 40 + 15 * 8, &w->sp) || !read_stack(s, sp + 40 + 16 * 8, &w->pc))
+		return false;
+#else
+	/* struct siginfo (128 bytes); struct ucontext: flags, link, stack (40), signal mask (128), up to 16 bytes aligned; fault address (8),
+	 * then x0 to x30, sp, pc */
+	sp += 128 + 176 + 8;
+	if (!read_stack(s, sp + 29 * 8, &w->fp) || !read_stack(s, sp + 30 * 8, &w->lr) ||
+	    !read_stack(s, sp + 31 * 8, &w->sp) || !read_stack(s, sp + 32 * 8, &w->pc))
+		return false;
+#endif
+	w->exact = true;
+	w->innermost = true;
+	return true;
+}
+
+_Static_assert(MAX_FRAMES <= 128, "the mask of add_frame");
+
+/* Adds the frame that w->pc is in. */
+static __always_inline int add_frame(struct scratch *s, __u32 n)
+{
+	s->walk.pc = STRIP_PAC(s->walk.pc);
+	if (n >= MAX_FRAMES)
+		return 1;
+	if (!s->walk.pc) {
+		s->walk.end = STACK_USER_WHOLE;
+		return 1;
+	}
+	s->walk.hash = mix(s->walk.hash, s->walk.pc);
+	s->walk.n = n + 1;
+	/* The mask changes nothing, but some verifiers forget the bound while n is spilled. */
+	barrier_var(n);
+	s->user.frames[n & 127] = s->walk.pc;
+	return 0;
+}
+
+/* The step of code that no table describes. */
+static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
+{
+	struct walk *w = &s->walk;
+	__u64 fp = w->fp;
+
+	if (reason != UNWIND_BY_FP && !w->reason) {
+		w->reason = reason;
+		w->fault = n - 1;
+	}
+	if (!fp) {
+		w->end = STACK_USER_WHOLE;
+		return 1;
+	}
+	/* Code that is known to keep them goes to other stacks, too: Go. */
+	if (fp < w->sp && reason != UNWIND_BY_FP)
+		return broken(w, UNWIND_ASTRAY);
+	if (!read_stack(s, fp + 8, &w->pc) || !read_stack(s, fp, &w->fp))
+		return broken(w, UNWIND_UNREADABLE);
+	w->sp = fp + 16;
+	w->exact = false;
+	w->innermost = false;
+	return add_frame(s, n);
+}
+
+#if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
+/* A register of the current thread by its number in DWARF; 0 for those that CFA rules name otherwise. */
+__noinline __u64 register_of_thread(__u32 number)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+
+	switch (number) {
+	case 0:
+		return regs->ax;
+	case 1:
+		return regs->dx;
+	case 2:
+		return regs->cx;
+	case 3:
+		return regs->bx;
+	case 4:
+		return regs->si;
+	case 5:
+		return regs->di;
+	case 8:
+		return regs->r8;
+	case 9:
+		return regs->r9;
+	case 10:
+		return regs->r10;
+	case 11:
+		return regs->r11;
+	case 12:
+		return regs->r12;
+	case 13:
+		return regs->r13;
+	case 14:
+		return regs->r14;
+	case 15:
+		return regs->r15;
+	}
+	return 0;
+}
+#else
+/* Threads that wait do so in system calls, where no rule wants these. */
+static __always_inline __u64 register_of_thread(__u32 number)
+{
+	return 0;
+}
+#endif
+
+/* CFA by a rule of a table; 0 where it is not to be had. */
+static __always_inline __u64 frame_address(struct scratch *s, union unwind_rule r)
+{
+	struct walk *w = &s->walk;
+	__s64 offset = (__s64)r.cfa_offset * 8;
+#if defined(__TARGET_ARCH_x86)
+	__s64 wide = offset + ((__s64)r.aux << 19); /* aux counts 65,536 words more */
+#else
+	__s64 wide = offset;
+#endif
+	__u64 cfa = 0;
+
+	switch (r.cfa) {
+	case CFA_SP:
+		return w->sp + wide;
+	case CFA_FP:
+		return w->fp + wide;
+#if defined(__TARGET_ARCH_x86)
+	case CFA_PLT:
+		return w->sp + 8 + ((w->pc & 15) >= r.aux) * 8;
+	case CFA_REG:
+		cfa = w->n == 1 ? register_of_thread(r.aux) : 0;
+		return cfa ? cfa + offset : 0;
+	case CFA_DEREF_SP:
+	case CFA_DEREF_FP:
+		if (read_stack(s, (r.cfa == CFA_DEREF_SP ? w->sp : w->fp) + offset, &cfa))
+			cfa += (__s64)r.aux * 8;
+		break;
+#endif
+	}
+	return cfa;
+}
+
+static __always_inline bool return_address(struct scratch *s, union unwind_rule r, __u64 cfa)
+{
+	struct walk *w = &s->walk;
+
+	switch (r.ra) {
+#if defined(__TARGET_ARCH_x86)
+	case RA_AT_CFA:
+		return read_stack(s, cfa - 8, &w->pc);
+	case RA_IN_RDI:
+		w->pc = w->rdi;
+		return w->innermost;
+#else
+	case RA_AT_CFA:
+		return read_stack(s, cfa + (__s64)r.aux * 8, &w->pc);
+	case RA_IN_LR:
+		w->pc = w->lr;
+		return w->innermost;
+#endif
+	}
+	return false;
+}
+
+/* The step by a rule of a table. */
+static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_rule r)
+{
+	struct walk *w = &s->walk;
+	__u64 cfa = frame_address(s, r), fp = w->fp;
+
+	if (!cfa)
+		return broken(w, UNWIND_UNSUPPORTED);
+	/* A caller's frame lies above; only a function without a frame of its own, on arm64, has none. */
+	if (cfa < w->sp || (cfa == w->sp && !w->innermost))
+		return broken(w, UNWIND_ASTRAY);
+	if (!return_address(s, r, cfa))
+		return broken(w, UNWIND_UNREADABLE);
+	if (r.fp == FP_AT_CFA && !read_stack(s, cfa + (__s64)r.fp_offset * 8, &w->fp))
+		return broken(w, UNWIND_UNREADABLE);
+	if (r.fp == FP_AT_FP && !read_stack(s, fp + (__s64)r.fp_offset * 8, &w->fp))
+		return broken(w, UNWIND_UNREADABLE);
+	if (r.fp == FP_UNDEFINED)
+		w->fp = 0;
+	w->sp = cfa;
+	w->exact = false;
+	w->innermost = false;
+	return add_frame(s, n);
+}
+
+/* One step: from the last frame in s to that of its caller. Returns whether the walk is over. Not static, so that the verifier looks at
+ * it once, by itself, and not at every way through 127 of them. */
+__noinline int unwind_step(struct scratch *s)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), n;
+	struct kept_rules *kept;
+	union unwind_rule r;
+	__u64 pc, name, *line;
+
+	if (!s)
+		return 1;
+	n = s->walk.n;
+	if (!n)
+		return 1;
+	/* A return address may lie behind the last instruction of its function: a call that never returns. */
+	pc = s->walk.pc - !s->walk.exact;
+	name = mix(s->walk.seed, pc);
+	kept = bpf_map_lookup_elem(&unwind_kept, &cpu);
+	if (!kept)
+		return 1;
+	line = &kept->line[name & (KEPT - 1)].name;
+	if (line[0] == name) {
+		r.word = line[1];
+	} else {
+		r.word = find_rule(&s->walk, pc);
+		line[0] = 0; /* who interrupts us must not find half of it */
+		barrier();
+		line[1] = r.word;
+		barrier();
+		line[0] = name;
+	}
+	switch (r.cfa) {
+	case CFA_END:
+		s->walk.end = STACK_USER_WHOLE;
+		return 1;
+	case CFA_SIGNAL:
+		if (!leave_signal(s))
+			return broken(&s->walk, UNWIND_UNREADABLE);
+		return add_frame(s, n);
+	case CFA_FRAME_POINTER:
+		return follow_fp(s, n, r.aux ? r.aux : UNWIND_NO_ROW);
+	case CFA_NO_MAPPING:
+		return broken(&s->walk, UNWIND_NO_MAPPING);
+	case CFA_UNSUPPORTED:
+		return broken(&s->walk, UNWIND_UNSUPPORTED);
+	}
+	return follow_rule(s, n, r);
+}
+
+/* All steps; not static for the same reason. */
+__noinline int unwind_steps(struct scratch *s)
+{
+	for (int i = 0; i < MAX_FRAMES; i++) {
+		if (unwind_step(s))
+			break;
+	}
+	return 0;
+}
+
+/* Walks the user stack of a thread whose registers are these, into s->user; what is read before lies in the window from its sp on. */
+static __always_inline void unwind(struct scratch *s, struct pt_regs *regs, __u32 tgid,
+				   bool windowed)
+{
+	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &tgid);
+	struct walk *w = &s->walk;
+
+	__builtin_memset(w, 0, sizeof(*w));
+	if (p) {
+		w->maps = p->maps;
+		w->map_count = p->map_count;
+		w->version = p->version;
+	}
+	w->seed = mix(hash_seed, w->version);
+	w->pc = REGS_IP(regs);
+	w->sp = REGS_SP(regs);
+	w->fp = REGS_FP(regs);
+#if defined(__TARGET_ARCH_x86)
+	w->rdi = regs->di;
+#else
+	w->lr = STRIP_PAC(regs->regs[30]);
+#endif
+	/* In a system call the address is that behind the instruction; in an interrupt or a fault, its own. */
+	w->exact = REGS_SYSCALL(regs) == NO_SYSCALL;
+	w->innermost = true;
+	w->n = 1;
+	w->end = STACK_USER_CUT;
+	w->window = windowed ? w->sp : NO_WINDOW;
+	s->user.frames[0] = w->pc;
+	w->hash = mix(walk_seed(s), w->pc);
+	unwind_steps(s);
+	w->end |= w->reason << 8 | w->fault << 16;
+}
+
+/* The user stack of the current thread; ctx is that of the program. */
+static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct task_struct *task,
+					__u32 tgid, struct counters *c)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	long bytes;
+	__u32 n;
+
+	s->user.python = 0;
+	if (REGS_64BIT(regs)) {
+		s->user.python = python_stack(&s->python, task, tgid, hash_seed, c);
+		if (!with_tables)
+			return walk_user(s, regs, tgid, c);
+		unwind(s, regs, tgid, false);
+		return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
+	}
+	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
+	if (bytes <= 0)
+		return 0;
+	n = bytes / sizeof(__u64);
+	return publish(&s->user, n, hash_frames(&s->user, n), STACK_USER_32BIT, tgid, c);
+}
+
+#endif

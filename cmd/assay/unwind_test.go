@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/internal/truth"
+)
+
+// framesDepth is how deep the program frames goes.
+const framesDepth = 20
+
+// TestUnwind records a program without frame pointers as several compilers make it: each stack has to be that of the source, down to the
+// first function of its thread.
+func TestUnwind(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		recipe truth.Recipe
+	}{
+		{"gcc", truth.Recipe{Flags: []string{"-O2", "-fomit-frame-pointer"}}},
+		{"gcc, at link time", truth.Recipe{Flags: []string{"-O3", "-flto=auto", "-fomit-frame-pointer"}}},
+		{"gcc, static", truth.Recipe{Flags: []string{"-O2", "-static", "-fomit-frame-pointer"}}},
+		{"gcc, with frame pointers", truth.Recipe{}},
+		{"clang", truth.Recipe{Flags: []string{"-O2", "-fomit-frame-pointer"}, Compiler: "clang++-19"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.recipe.Sources = []string{"frames.cc"}
+			settle(t, 0.5, func(seconds float64) error {
+				p := launch(t, c.recipe.Build(t), secondsArg(seconds), strconv.Itoa(framesDepth), "gate")
+				r, _ := recordWork(t, p, seconds, flags(cpuFlags, "--pid", p.pid())...)
+				if err := checkFrames(r.p); err != nil {
+					return err
+				}
+				whole, broken, guessed := r.time(t, "time_ns.whole"), r.time(t, "time_ns.broken"), r.time(t, "time_ns.guessed")
+				// A process that exits has no stack to read for its last samples.
+				if off := broken + guessed; off > 3*time.Millisecond+(whole+off)/200 {
+					return fmt.Errorf("%v of %v have a stack that is not whole", off, whole+off)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// checkFrames compares the frames of the program itself with what the source says: work goes down framesDepth calls of down, and calls
+// the bottom from there.
+func checkFrames(p *profile.Profile) error {
+	bottoms := map[string]int64{}
+	for _, s := range p.Sample {
+		names := programFrames(s)
+		i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "bottom_") })
+		if i < 0 {
+			continue
+		}
+		bottoms[names[i]] += s.Value[0]
+		want := slices.Repeat([]string{"down"}, framesDepth)
+		rest := names[i+1:]
+		if len(rest) > framesDepth+1 && rest[framesDepth+1] == "thread_main" {
+			want = append(want, "work", "thread_main")
+		} else {
+			want = append(want, "work", "main")
+		}
+		// A walk that broke has fewer; how many did is in the facts.
+		if n := min(len(rest), len(want)); !slices.Equal(rest[:n], want[:n]) {
+			return fmt.Errorf("a stack %v, want below %s %v", names, names[i], want)
+		}
+	}
+	if len(bottoms) < 6 {
+		return fmt.Errorf("only these were sampled: %v", bottoms)
+	}
+	return nil
+}
+
+// programFrames are the names of the frames of a sample in the program frames, innermost first.
+func programFrames(s *profile.Sample) []string {
+	var names []string
+	for _, l := range s.Location {
+		if l.Mapping == nil || !strings.HasSuffix(l.Mapping.File, "/frames") {
+			continue
+		}
+		for _, line := range l.Line {
+			names = append(names, line.Function.Name)
+		}
+	}
+	return names
+}

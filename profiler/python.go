@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profiler
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/profiler/python"
+)
+
+// pythons are the processes that run CPython: the kernel is told where they keep their frames, and what it sends of these is read
+// while they live.
+type pythons struct {
+	files   *objects
+	add     func(pid int, p bpf.PythonProcess) error
+	remove  func(pid int) error
+	known   map[*object]interpreterFile
+	told    map[int]*image // for which the kernel was told, by PID
+	stacks  map[uint64]pythonStack
+	kept    int             // bytes in the images' caches of code
+	cached  []*image        // that have one
+	unknown map[string]bool // why there are no frames of Python, one line a file
+	lost    uint64          // frames whose code could not be read
+}
+
+// interpreterFile is what an ELF file has for us, both nil in most.
+type interpreterFile struct {
+	library *python.Library
+	libc    *python.Specific
+}
+
+// pythonSide is what an image keeps for pythons.
+type pythonSide struct {
+	library *python.Library
+	bias    uint64 // of the library
+	libc    *python.Specific
+	codes   map[codeKey]*python.Code
+}
+
+type codeKey struct {
+	addr     uint64
+	identity uint32
+}
+
+type pythonStack struct {
+	frames []pythonFrame // innermost first
+}
+
+// pythonFrame is a frame with its names; without a function it could not be read.
+type pythonFrame struct {
+	function, file  string
+	firstLine, line int
+	entry           bool
+}
+
+// maxCodeBytes bounds the caches of code objects. They are emptied when they reach it: what is needed is read again.
+const maxCodeBytes = 64 << 20
+
+func newPythons(files *objects, k *bpf.Kernel) *pythons {
+	return &pythons{
+		files: files, add: k.AddPython, remove: k.RemovePython,
+		known: map[*object]interpreterFile{}, told: map[int]*image{}, stacks: map[uint64]pythonStack{}, unknown: map[string]bool{},
+	}
+}
+
+// see looks at a new mapping of an image for an interpreter, and tells the kernel of it.
+func (ps *pythons) see(im *image, m *timedMapping) {
+	path := strings.TrimSuffix(m.path, " (deleted)")
+	if !python.MayHold(path) && !python.MayBeLibc(path) {
+		return
+	}
+	if m.obj == nil {
+		m.obj = ps.files.of(im.pid, &m.mapping)
+	}
+	py := &im.python
+	f := ps.inspect(m.obj, path)
+	if f.library != nil {
+		if seg, ok := m.obj.segment(m.off); ok {
+			py.library, py.bias = f.library, m.start-m.off+seg.Off-seg.Vaddr
+		}
+	}
+	if f.libc != nil {
+		py.libc = f.libc
+	}
+	if py.library == nil || py.libc == nil || ps.told[im.pid] == im {
+		return
+	}
+	if err := ps.add(im.pid, pythonProcess(py)); err != nil {
+		ps.unknown[err.Error()] = true
+		return
+	}
+	ps.told[im.pid] = im
+}
+
+// forget takes back what the kernel was told of a process, unless that was of this image.
+func (ps *pythons) forget(pid int, but *image) {
+	if im, ok := ps.told[pid]; !ok || im == but {
+		return
+	}
+	delete(ps.told, pid)
+	if err := ps.remove(pid); err != nil {
+		ps.unknown[err.Error()] = true
+	}
+}
+
+func (ps *pythons) inspect(o *object, path string) interpreterFile {
+	f, ok := ps.known[o]
+	if ok {
+		return f
+	}
+	f, err := inspectInterpreter(o, path)
+	if err != nil {
+		ps.unknown[fmt.Sprintf("no frames of Python of %s: %v", path, err)] = true
+	}
+	ps.known[o] = f
+	return f
+}
+
+func inspectInterpreter(o *object, path string) (f interpreterFile, err error) {
+	view, err := o.view()
+	if err != nil {
+		return f, err
+	}
+	e, err := elfx.Open(view, view.Size())
+	if err != nil {
+		return f, err
+	}
+	if python.MayHold(path) {
+		f.library, err = python.Inspect(e, path)
+	} else {
+		f.libc, err = python.InspectLibc(e)
+	}
+	return f, err
+}
+
+// pythonProcess says where a process keeps its frames, in the kernel side's terms.
+func pythonProcess(py *pythonSide) bpf.PythonProcess {
+	l, c := &py.library.Layout, py.libc
+	window := min(l.FrameCode, l.FramePrevious, l.FrameInstr, l.FrameMark) &^ 7
+	if l.Marks == python.EachFrame {
+		window = min(l.FrameCode, l.FramePrevious, l.FrameInstr) &^ 7
+	}
+	word := func(field uint32) uint8 { return uint8((field - window) / 8) }
+	p := bpf.PythonProcess{
+		KeyAt: py.library.Runtime + py.bias + uint64(l.AutoTSSKey),
+		Self:  c.Self, Array: c.Array, Block: c.Block, Stride: c.Stride, Value: c.Value,
+		ThreadId: l.ThreadID, ThreadFrame: l.ThreadFrame, CframeCurrent: l.CFrameCurrent,
+		Window: window, WindowBytes: max(l.FrameCode, l.FramePrevious, l.FrameInstr, l.FrameMark)&^7 + 8 - window,
+		Code: word(l.FrameCode), Previous: word(l.FramePrevious), Instr: word(l.FrameInstr), Mark: uint8(l.FrameMark - window),
+		Marks: uint8(l.Marks), CodeUnit: 1, CodeIdentity: l.CodeIdentity(), CodeStart: l.CodeStart,
+	}
+	if l.HasCFrame {
+		p.HasCframe = 1
+	}
+	if l.Marks != python.EachFrame {
+		p.SideBySide = 1 // on the thread's data stack
+	}
+	if l.Minor == 10 {
+		p.CodeUnit = 2 // f_lasti counts instructions
+	}
+	return p
+}
+
+// stack reads the code of a stack's frames, from the process that has them.
+func (ps *pythons) stack(s bpf.Python, im *image) {
+	if _, ok := ps.stacks[s.ID]; ok {
+		return
+	}
+	frames := make([]pythonFrame, len(s.Frames))
+	for i, f := range s.Frames {
+		frames[i].entry = f.Entry()
+		c, err := ps.code(im, f)
+		if err != nil {
+			ps.lost++
+			continue
+		}
+		frames[i] = pythonFrame{function: c.Name, file: c.File, firstLine: c.FirstLine, line: c.Line(f.Offset()), entry: f.Entry()}
+	}
+	ps.stacks[s.ID] = pythonStack{frames}
+}
+
+func (ps *pythons) code(im *image, f bpf.PythonFrame) (*python.Code, error) {
+	key := codeKey{f.Code, f.Identity()}
+	if c := im.python.codes[key]; c != nil {
+		return c, nil
+	}
+	c, err := im.python.library.Layout.Code(python.Process(im.pid), f.Code, f.Identity())
+	if err != nil {
+		return nil, err
+	}
+	if ps.kept += c.Size(); ps.kept > maxCodeBytes {
+		for _, im := range ps.cached {
+			im.python.codes = nil
+		}
+		ps.cached, ps.kept = nil, c.Size()
+	}
+	if im.python.codes == nil {
+		im.python.codes = map[codeKey]*python.Code{}
+		ps.cached = append(ps.cached, im)
+	}
+	im.python.codes[key] = c
+	return c, nil
+}
+
+// Python keeps a new stack of Python.
+func (a *aggregate) Python(s bpf.Python) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if im := a.python.told[int(s.Tgid)]; im != nil {
+		a.python.stack(s, im)
+	}
+}

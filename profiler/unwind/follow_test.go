@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unwind
+
+import (
+	"testing"
+
+	"github.com/assaylab/assay/internal/elfx"
+)
+
+// TestFollow follows functions that are described too, and compares: what proves itself has to be what the compiler says. A
+// few bytes may differ: __mpn_addmul_1 and __mpn_submul_1 of the GNU C library push registers and don't describe it. C++ is left out, for
+// landing pads of exceptions aren't reached by the code itself; functions without description have none.
+func TestFollow(t *testing.T) {
+	for _, path := range []string{libc, "/bin/bash", compile(t, "gcc", "frames.c", "-Og", "-fno-omit-frame-pointer")} {
+		t.Run(path, func(t *testing.T) { followFile(t, path) })
+	}
+}
+
+func followFile(t *testing.T, path string) {
+	f := open(t, path)
+	info, err := f.Stat()
+	must(t, err)
+	image, err := elfx.Open(f, info.Size())
+	must(t, err)
+	table := build(t, path)
+	functions, proven, bytes, doubted, wrong := 0, 0, uint64(0), uint64(0), uint64(0)
+	o := ask(t, path, ".eh_frame")
+	follower := newFollower()
+	starts := map[uint64]bool{}
+	for _, e := range o.functions {
+		starts[e.start] = true
+	}
+	function := func(vaddr uint64) bool {
+		_, described := o.find(vaddr)
+		return starts[vaddr] || !described
+	}
+	for _, e := range o.functions {
+		off, _, ok := image.Offset(e.start)
+		if !ok {
+			continue
+		}
+		functions++
+		code := make([]byte, e.end-e.start)
+		must(t, image.ReadAt(code, off))
+		spans, ok := follower.follow(instructions(code), e.start, e.start, e.end, function)
+		if !ok {
+			continue
+		}
+		proven++
+		for _, s := range spans {
+			if s.place.doubt {
+				doubted += s.end - s.start
+				continue
+			}
+			for addr := s.start; addr < s.end; addr++ {
+				bytes++
+				if r, _ := table.Find(addr); !sameAs(&s.place, r) {
+					if wrong++; wrong <= 10 {
+						t.Logf("%#x in %#x: %+v, described as %+v", addr, e.start, s.place, r)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d of %d functions proven, %d bytes, and %d in doubt", proven, functions, bytes, doubted)
+	if wrong*1000 > bytes || proven*2 < functions {
+		t.Errorf("%d of %d functions proven; %d of %d bytes differ", proven, functions, wrong, bytes)
+	}
+}
+
+// sameAs says whether a rule means the place.
+func sameAs(p *place, r Rule) bool {
+	if r.CFA == CFAEnd {
+		return p.end
+	}
+	off := (int64(r.CFAOffset) + int64(r.Aux)<<16) * word
+	cfa := r.CFA == CFASP && !p.spLost && p.sp == off || r.CFA == CFAFP && p.framed && p.fp == off
+	if r.FP == FPAtCFA && p.saved == 0 && !p.clobber {
+		return cfa // read back already, and compilers don't always say so
+	}
+	fp := r.FP == FPSame && (p.saved == 0 || p.clobber) || r.FP == FPAtCFA && p.saved == -int64(r.FPOffset)*word
+	return cfa && fp
+}

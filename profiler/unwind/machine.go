@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unwind
+
+import (
+	"debug/elf"
+	"math"
+)
+
+const word = 8 // bytes
+
+// machine is what differs between instruction sets: the numbers that DWARF gives to registers.
+type machine struct {
+	elf        elf.Machine
+	fp, sp, ra uint64
+	sigreturn  []byte   // instructions that return from a signal handler
+	pltHead    []byte   // how the code at the head of .plt begins: it pushes
+	goCheck    []string // how functions of Go begin
+}
+
+var (
+	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, sigreturn: []byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"), pltHead: []byte("\xff\x35"), goCheck: []string{
+		"\x49\x3b\x66\x10", // cmp rsp, [r14+16]
+		"\x4c\x8d\x64\x24", // lea r12, [rsp-…]
+		"\x55\x48\x89\xe5", // push rbp; mov rbp, rsp
+	}}
+	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, sigreturn: []byte("\x68\x11\x80\xd2\x01\x00\x00\xd4"), pltHead: []byte("\xf0\x7b\xbf\xa9"), goCheck: []string{
+		"\x90\x0b\x40\xf9", // ldr x16, [x28, #16]
+	}}
+)
+
+const (
+	amd64RDI       = 5
+	amd64Registers = 16
+	// signalCFA is where the kernel saved RSP, above RSP as it is at the trampoline: struct ucontext of x86-64.
+	signalCFA = 160
+)
+
+// initial is the state before the initial instructions.
+func (m *machine) initial() state { return state{} }
+
+// atEntry is the rule at the first instruction of a function.
+func (m *machine) atEntry() Rule {
+	if m == arm64 {
+		return Rule{CFA: CFASP, RA: RAInLR}
+	}
+	return Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA}
+}
+
+// words turns bytes into words; false when that loses something.
+func words(bytes int64) (int16, bool) {
+	w := bytes / word
+	return int16(w), bytes%word == 0 && w >= math.MinInt16 && w <= math.MaxInt16
+}
+
+// rule gives what a walk needs of a state. lostFP is true when the frame pointer of the caller is where no rule can say.
+func (m *machine) rule(s *state, c *cie) (r Rule, lostFP bool) {
+	switch {
+	case c.otherRA:
+		return unsupported(ReasonRA), false
+	case s.ra.how == undefined:
+		return Rule{CFA: CFAEnd}, false
+	case c.signal:
+		return m.signalRule(s), false
+	}
+	if r = m.cfa(&s.cfa); r.CFA == CFAUnsupported {
+		return r, false
+	}
+	if why := m.returnAddress(&r, s); why != 0 {
+		return unsupported(why), false
+	}
+	return r, !m.framePointer(&r, s)
+}
+
+// signalRule is for the frames that CIEs mark as those of signals. The trampoline of the GNU C library says where each register
+// lies in rt_sigframe, which the kernel's ABI says as well.
+func (m *machine) signalRule(s *state) Rule {
+	if m == amd64 && s.cfa != (cfaRule{how: cfaDeref, reg: m.sp, off: signalCFA}) {
+		return unsupported(ReasonCFAExpression)
+	}
+	return Rule{CFA: CFASignal}
+}
+
+// cfa gives the rule for a CFA.
+func (m *machine) cfa(c *cfaRule) Rule {
+	var r Rule
+	off, offOK := words(c.off)
+	add, addOK := words(c.add)
+	switch {
+	case c.how == cfaRegister && c.reg == m.sp:
+		r.CFA = CFASP
+		off, r.Aux, offOK = m.far(c.off)
+	case c.how == cfaRegister && c.reg == m.fp:
+		r.CFA = CFAFP
+		off, r.Aux, offOK = m.far(c.off)
+	case c.how == cfaRegister && m == amd64 && c.reg < amd64Registers:
+		r.CFA, r.Aux = CFAReg, int16(c.reg)
+	case c.how == cfaRegister:
+		return unsupported(ReasonCFARegister)
+	case c.how == cfaDeref && m == amd64 && c.reg == m.sp:
+		r.CFA, r.Aux = CFADerefSP, add
+	case c.how == cfaDeref && m == amd64 && c.reg == m.fp:
+		r.CFA, r.Aux = CFADerefFP, add
+	case c.how == cfaPLT && m == amd64 && c.reg == m.sp && c.off == word:
+		r.CFA, r.Aux, addOK = CFAPLT, int16(c.add), true
+	default:
+		return unsupported(ReasonCFAExpression)
+	}
+	if !offOK || !addOK {
+		return unsupported(ReasonOffset)
+	}
+	r.CFAOffset = off
+	return r
+}
+
+// far splits an offset in bytes into words and, on x86-64, 65,536 of these.
+func (m *machine) far(bytes int64) (low, high int16, ok bool) {
+	if low, ok = words(bytes); ok || m != amd64 {
+		return low, 0, ok
+	}
+	w := bytes / word
+	low = int16(w)
+	w = (w - int64(low)) >> 16
+	high = int16(w)
+	return low, high, bytes%word == 0 && int64(high) == w
+}
+
+// returnAddress completes r, or says why it can't.
+func (m *machine) returnAddress(r *Rule, s *state) Reason {
+	if s.sp.how != unspecified && s.sp != (saved{how: isCFA}) {
+		return ReasonSP
+	}
+	switch ra := &s.ra; {
+	case m == amd64 && ra.how == atCFA && ra.off == -word:
+		r.RA = RAAtCFA
+	case m == amd64 && ra.how == inRegister && ra.reg == amd64RDI:
+		r.RA = RAInRDI
+	case m == arm64 && (ra.how == unspecified || ra.how == same):
+		r.RA = RAInLR
+	case m == arm64 && ra.how == atCFA:
+		aux, ok := words(ra.off)
+		if !ok {
+			return ReasonOffset
+		}
+		r.RA, r.Aux = RAAtCFA, aux
+	default:
+		return ReasonRA
+	}
+	return 0
+}
+
+// framePointer completes r; false when the frame pointer is lost though it is saved.
+func (m *machine) framePointer(r *Rule, s *state) bool {
+	off, ok := words(s.fp.off)
+	switch fp := &s.fp; {
+	case fp.how == unspecified || fp.how == same:
+		r.FP = FPSame
+	case fp.how == atCFA && ok:
+		r.FP, r.FPOffset = FPAtCFA, off
+	case fp.how == atRegister && fp.reg == m.fp && m == amd64 && ok:
+		r.FP, r.FPOffset = FPAtFP, off
+	default:
+		r.FP = FPUndefined
+		return fp.how == undefined
+	}
+	return true
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unwind
+
+import (
+	"bytes"
+	"cmp"
+	"debug/elf"
+	"slices"
+)
+
+// Not all code is described: procedure linkage tables of some linkers, the first instructions of a program, assembly, and
+// what Go compiles. Some of it is known all the same.
+
+const (
+	padding     = 16        // bytes; a shorter hole between functions is there for alignment
+	entryCode   = 128       // bytes of assembly at the entry of a program, from which it doesn't return
+	maxFollow   = 4 << 20   // bytes that are followed: at 8 MB/s
+	followPiece = 512 << 10 // bytes that are followed at a time; a function across two pieces is lost
+	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
+	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
+	pltArmHead  = 32        // bytes before the first entry (arm64)
+)
+
+// known is code whose rule doesn't come from call frame information.
+type known struct {
+	extent
+	rule Rule
+}
+
+// findKnown finds such code by what the file says of itself.
+func (b *builder) findKnown() {
+	if entry := b.file.Entry(); entry != 0 && !b.golang {
+		b.know(entry, entry+entryCode, Rule{CFA: CFAEnd})
+	}
+	sections, err := b.file.Sections()
+	if err != nil {
+		return // a file may have lost them
+	}
+	for _, s := range sections {
+		if s.Flags&elf.SHF_EXECINSTR == 0 || s.Size == 0 || s.Addr+s.Size < s.Addr {
+			continue
+		}
+		switch s.Name {
+		case ".plt":
+			b.knowPLT(s.Addr, s.Addr+s.Size)
+		case ".plt.got", ".plt.sec", ".iplt":
+			b.know(s.Addr, s.Addr+s.Size, b.mach.atEntry())
+		}
+	}
+}
+
+// knowPLT is about linkers that don't describe .plt: its entries jump, or push a number and go to the code at its head, which pushes
+// another and jumps.
+func (b *builder) knowPLT(start, end uint64) {
+	head, err := b.bytes(start, min(end-start, 8))
+	if err != nil || !bytes.HasPrefix(head, b.mach.pltHead) { // a static program's, which only jump
+		b.know(start, end, b.mach.atEntry())
+		return
+	}
+	if b.mach == arm64 {
+		b.know(start, start+4, b.mach.atEntry())
+		b.know(start+4, start+pltArmHead, Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA, Aux: -1})
+		b.know(start+pltArmHead, end, b.mach.atEntry())
+		return
+	}
+	const pushed = 6 // bytes of the push at the head, and of the first jump of an entry
+	b.know(start, start+pushed, Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA})
+	b.know(start+pushed, start+pltEntry, Rule{CFA: CFASP, CFAOffset: 3, RA: RAAtCFA})
+	b.know(start+pltEntry, end, Rule{CFA: CFAPLT, CFAOffset: 1, RA: RAAtCFA, Aux: 11})
+}
+
+func (b *builder) know(start, end uint64, r Rule) {
+	if start < end {
+		b.known = append(b.known, known{extent{start, end}, r})
+	}
+}
+
+// sortKnown sorts what is known; of two that overlap, the earlier ends where the other begins.
+func (b *builder) sortKnown() {
+	slices.SortStableFunc(b.known, func(x, y known) int { return cmp.Compare(x.start, y.start) })
+	for i := range b.known[:max(len(b.known), 1)-1] {
+		b.known[i].end = min(b.known[i].end, b.known[i+1].start)
+	}
+}
+
+// fill lays out what is known of the code before a vaddr that no function describes.
+func (b *builder) fill(to uint64) error {
+	from := b.layout.end
+	if to < from+padding {
+		return nil
+	}
+	for _, c := range b.code {
+		if start, end := max(from, c.start), min(to, c.end); start+padding <= end {
+			if err := b.fillCode(start, end); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fillCode is fill for code of one segment.
+func (b *builder) fillCode(from, to uint64) error {
+	for len(b.known) > 0 && b.known[0].start < to {
+		k := b.known[0]
+		if k.end > from && (k.start >= from || k.rule.CFA != CFAEnd) { // an entry that is described says itself where it ends
+			if err := b.guess(from, min(k.start, to)); err != nil {
+				return err
+			}
+			end := min(k.end, to)
+			if err := b.layout.span(max(k.start, from), end, k.rule); err != nil {
+				return err
+			}
+			from = end
+			if k.end > to {
+				return nil
+			}
+		}
+		b.known = b.known[1:]
+	}
+	return b.guess(from, to)
+}
+
+// guess lays out code of which nothing is known but its bytes, piece by piece.
+func (b *builder) guess(from, to uint64) error {
+	if from+padding > to || b.guessed+to-from > maxGuess {
+		return nil
+	}
+	b.guessed += to - from
+	for from < to {
+		at, err := b.trampoline(from, to)
+		if err != nil {
+			return err
+		}
+		if err := b.guessFunctions(from, at); err != nil {
+			return err
+		}
+		from = min(at+1+uint64(len(b.mach.sigreturn)), to)
+		if at < to {
+			if err := b.layout.span(at, from, Rule{CFA: CFASignal}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// guessFunctions is guess without trampolines.
+func (b *builder) guessFunctions(from, to uint64) error {
+	if from+padding > to {
+		return nil
+	}
+	if b.golang {
+		return b.goFunctions(from, to)
+	}
+	return b.followAll(from, to)
+}
+
+// goFunctions lays out code of a program by Go.
+func (b *builder) goFunctions(from, to uint64) error {
+	if b.goTable == nil {
+		return b.layout.span(from, to, goFrames)
+	}
+	at := from
+	err := b.goTable.spans(from, to, func(start, end uint64, r Rule) error {
+		if start > at { // C code of the same program
+			if err := b.followAll(at, start); err != nil {
+				return err
+			}
+		}
+		at = max(at, end)
+		return b.layout.span(start, end, r)
+	})
+	if err != nil || at >= to {
+		return err
+	}
+	return b.followAll(at, to)
+}
+
+// followAll lays out code that is to be followed: that of x86-64, at most maxFollow bytes of it.
+func (b *builder) followAll(from, to uint64) error {
+	if from+padding > to {
+		return nil
+	}
+	if b.mach != amd64 || b.followed+to-from > maxFollow {
+		return b.layout.span(from, to, Rule{CFA: CFAFramePointer})
+	}
+	b.followed += to - from
+	if b.follower == nil {
+		b.follower, b.starts = newFollower(), functionStarts(b.file, b.low)
+	}
+	for from < to {
+		code, err := b.bytes(from, min(to-from, followPiece))
+		if err != nil || len(code) == 0 {
+			return err
+		}
+		end := from + uint64(len(code))
+		if err := b.followCode(code, from, b.startsIn(from, end)); err != nil {
+			return err
+		}
+		from = end
+	}
+	return nil
+}
+
+// startsIn gives the functions that symbols tell in a stretch of code.
+func (b *builder) startsIn(from, to uint64) []uint64 {
+	low, _ := slices.BinarySearch(b.starts, uint32(from-b.low))
+	starts := []uint64{from}
+	for ; low < len(b.starts) && b.low+uint64(b.starts[low]) < to; low++ {
+		starts = append(starts, b.low+uint64(b.starts[low]))
+	}
+	return starts
+}
+
+// trampoline finds the code that a signal handler returns to, which asks the kernel for rt_sigreturn: the vaddr of the byte before it,
+// because a walk asks for the return address - 1. It gives to when there is none.
+func (b *builder) trampoline(from, to uint64) (uint64, error) {
+	pattern := b.mach.sigreturn
+	for at := from; at < to; {
+		n := min(to-at, windowSize)
+		code, err := b.bytes(at, n)
+		if err != nil {
+			return 0, err
+		}
+		if i := bytes.Index(code, pattern); i >= 0 {
+			return max(at+uint64(i), from+1) - 1, nil
+		}
+		if n < windowSize {
+			break
+		}
+		at += n - uint64(len(pattern))
+	}
+	return to, nil
+}
+
+// bytes reads code.
+func (b *builder) bytes(vaddr, n uint64) ([]byte, error) {
+	off, _, ok := b.file.Offset(vaddr)
+	if !ok {
+		return nil, nil
+	}
+	return b.text.bytes(off, n)
+}

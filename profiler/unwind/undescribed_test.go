@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unwind
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+const musl = "/usr/lib/x86_64-linux-musl/libc.so"
+
+// TestNotDescribed compares a program without call frame information with the same code that has it.
+func TestNotDescribed(t *testing.T) {
+	for _, flags := range []string{"-O0", "-O2", "-Os"} {
+		t.Run(flags, func(t *testing.T) {
+			table := build(t, compile(t, "gcc", "frames.c", flags, "-fno-asynchronous-unwind-tables", "-s"))
+			exact, guessed := 0, 0
+			o := ask(t, compile(t, "gcc", "frames.c", flags), ".eh_frame")
+			for _, row := range o.rows {
+				switch r, ok := table.Find(row.start); {
+				case !ok:
+					t.Errorf("%#x: nothing, readelf says %+v", row.start, row)
+				case r.CFA == CFAFramePointer:
+					guessed++
+				case agreesCFA(amd64, r, row.cfa):
+					exact++
+				case r.CFA != CFAEnd && r.CFA != CFAPLT:
+					t.Errorf("%#x: %+v, readelf says %+v", row.start, r, row)
+				}
+			}
+			if exact < 3*guessed {
+				t.Errorf("%d rows as described, %d guessed", exact, guessed)
+			}
+		})
+	}
+}
+
+// TestMusl: a C library without call frame information.
+func TestMusl(t *testing.T) {
+	table := build(t, musl)
+	file, err := os.ReadFile(musl)
+	must(t, err)
+	at := bytes.Index(file, amd64.sigreturn) // this library has its code where it is in the file
+	if r, _ := table.Find(uint64(at) - 1); at < 0 || r.CFA != CFASignal {
+		t.Errorf("the trampoline of signals at %#x: %+v", at, r)
+	}
+	code, guessed := coverage(table)
+	if code < 300_000 || guessed*7 > code {
+		t.Errorf("%d bytes of code, of which %d are guessed", code, guessed)
+	}
+}
+
+// coverage counts the bytes of code with a rule, and of these those by frame pointer.
+func coverage(table *Table) (code, guessed int) {
+	for _, p := range table.Pages {
+		for i, row := range p.Rows {
+			end := pageSize
+			if i+1 < len(p.Rows) {
+				end = int(p.Rows[i+1].Low)
+			}
+			switch table.Rules[row.Rule].CFA {
+			case CFANone:
+				continue
+			case CFAFramePointer:
+				guessed += end - int(row.Low)
+			}
+			code += end - int(row.Low)
+		}
+	}
+	return code, guessed
+}
+
+// TestKnown: what is known without call frame information and without looking at code.
+func TestKnown(t *testing.T) {
+	entry := func(f *elf.File) uint64 { return f.Entry }
+	plt := func(off uint64) func(f *elf.File) uint64 {
+		return func(f *elf.File) uint64 { return f.Section(".plt").Addr + off }
+	}
+	static := compile(t, "gcc", "frames.c", "-static")
+	dynamic := compile(t, "gcc", "frames.c", "-no-pie", "-Wl,--no-ld-generated-unwind-info")
+	cross := compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2")
+	enter := Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA}
+	enterArm := Rule{CFA: CFASP, RA: RAInLR}
+	lazy := Rule{CFA: CFAPLT, CFAOffset: 1, RA: RAAtCFA, Aux: 11}
+	for _, test := range []struct {
+		name, path string
+		at         func(f *elf.File) uint64
+		want       Rule
+	}{
+		{"entry of the dynamic linker", "/lib64/ld-linux-x86-64.so.2", entry, Rule{CFA: CFAEnd}},
+		{"entry of a program", static, entry, Rule{CFA: CFAEnd}},
+		{"start of a program for arm64", cross, func(f *elf.File) uint64 { return f.Entry + 4 }, Rule{CFA: CFAEnd}},
+		{"PLT of a static program", static, plt(0x10), enter},
+		{"head of a PLT", dynamic, plt(0), Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA}},
+		{"head of a PLT, after its push", dynamic, plt(6), Rule{CFA: CFASP, CFAOffset: 3, RA: RAAtCFA}},
+		{"entry of a PLT", dynamic, plt(0x10), lazy},
+		{"end of an entry of a PLT", dynamic, plt(0x1f), lazy},
+		{"head of a PLT for arm64", cross, plt(0), enterArm},
+		{"head of a PLT for arm64, after its push", cross, plt(4), Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA, Aux: -1}},
+		{"entry of a PLT for arm64", cross, plt(0x20), enterArm},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f, err := elf.Open(test.path)
+			must(t, err)
+			defer f.Close()
+			if got, _ := build(t, test.path).Find(test.at(f)); got != test.want {
+				t.Errorf("%#x: %+v, want %+v", test.at(f), got, test.want)
+			}
+		})
+	}
+}
+
+// TestVDSO: the code that the kernel lends to each process.
+func TestVDSO(t *testing.T) {
+	image := vdso(t)
+	table, err := buildImage(image)
+	must(t, err)
+	f, err := elf.NewFile(bytes.NewReader(image))
+	must(t, err)
+	symbols, err := f.DynamicSymbols()
+	must(t, err)
+	for _, s := range symbols {
+		if r, ok := table.Find(s.Value); s.Size > 0 && s.Section != elf.SHN_ABS && (!ok || r.CFA == CFAUnsupported) {
+			t.Errorf("%s at %#x: %+v, %v", s.Name, s.Value, r, ok)
+		}
+	}
+	if table.Stats.Functions == 0 {
+		t.Error("no functions")
+	}
+}
+
+// vdso reads it from our own memory.
+func vdso(t *testing.T) []byte {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	must(t, err)
+	for line := range strings.Lines(string(maps)) {
+		if !strings.HasSuffix(line, "[vdso]\n") {
+			continue
+		}
+		var start, end int64
+		if _, err := fmt.Sscanf(line, "%x-%x", &start, &end); err != nil {
+			t.Fatal(err)
+		}
+		image := make([]byte, end-start)
+		if _, err := open(t, "/proc/self/mem").ReadAt(image, start); err != nil {
+			t.Fatal(err)
+		}
+		return image
+	}
+	t.Fatal("no vdso")
+	return nil
+}
