@@ -128,13 +128,13 @@ func nameIn(f *elfx.File, group []*target, funcs *functions) {
 		return
 	}
 	want := q.addrs()
-	found, why := findFrames(f, want)
+	found, why := findFrames(f, want, funcs.style)
 	q.answer(want, found, why)
 }
 
 // findFrames gives the frames of each wanted vaddr, and the reason that holds for those without. In a Go program pclntab comes
-// first, for it has lines and inlined calls and survives stripping; the symbol tables then serve its C code.
-func findFrames(f *elfx.File, want addrs) ([][]frame, Unnamed) {
+// first, for it has lines and inlined calls and survives stripping; the other tables then serve its C code.
+func findFrames(f *elfx.File, want addrs, style NameStyle) ([][]frame, Unnamed) {
 	found := make([][]frame, len(want))
 	goErr := findGoFrames(f, want, found)
 	var rest addrs
@@ -148,17 +148,12 @@ func findFrames(f *elfx.File, want addrs) ([][]frame, Unnamed) {
 	if len(rest) == 0 {
 		return found, Unnamed{}
 	}
-	names, stripped, err := findSymbols(f, rest)
-	for i, name := range names {
-		if name != "" {
-			found[index[i]] = []frame{nativeFrame(name)}
-		}
+	native, why := findNative(f, rest, style)
+	for i, frames := range native {
+		found[index[i]] = frames
 	}
-	switch err := errors.Join(goErr, err); {
-	case err != nil:
-		return found, fileError(err)
-	case stripped:
-		return found, Unnamed{Reason: NoSymbols}
+	if goErr != nil {
+		why = fileError(goErr)
 	}
-	return found, Unnamed{Reason: NotCovered}
+	return found, why
 }

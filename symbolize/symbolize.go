@@ -7,7 +7,8 @@
 // kind has one source, in a file of its own:
 //
 //	kernel.go   [kernel.kallsyms], [module], [bpf]   /proc/kallsyms, read once
-//	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), and for Go programs pclntab (pclntab.go)
+//	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), debug information (native.go),
+//	                                                 and for Go programs pclntab (pclntab.go)
 //	perfmap.go  memory without a file                the perf map of the process' JIT
 //	vsyscall.go [vsyscall]                           the three addresses of its ABI
 //
@@ -46,13 +47,15 @@ type Source interface {
 	PerfMap(m *profile.Mapping) (io.ReadCloser, error)
 }
 
-// Options change where the names of the kernel come from. The zero value, like nil, means the running kernel.
+// Options change where names come from and how they are written. The zero value, like nil, means the running kernel.
 type Options struct {
 	// KernelNames asks the running kernel itself for the symbols of sorted addresses: "name", or "name [module]", "" for none. It is
 	// tried before Kallsyms, which serves when it is nil or returns an error.
 	KernelNames func(addresses []uint64) ([]string, error)
 	// Kallsyms opens the symbols of the kernel that was profiled; nil opens /proc/kallsyms.
 	Kallsyms func() (io.ReadCloser, error)
+	// Names says how native functions are called; the zero value keeps names short and tells clones of a function apart.
+	Names NameStyle
 	// KernelBuildID is the GNU build ID of the kernel that Kallsyms speaks of, in hexadecimal. When it and the build ID of the
 	// [kernel.kallsyms] mapping are both known and differ, the kernel's frames stay unnamed. "" doesn't check.
 	KernelBuildID string
@@ -72,7 +75,7 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 		opts = &Options{}
 	}
 	targets := newTargets(p)
-	funcs := newFunctions(p)
+	funcs := newFunctions(p, opts.Names)
 	byKind := make(map[kind][]*target)
 	for _, t := range targets {
 		k := kindOf(t.mapping)

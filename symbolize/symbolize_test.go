@@ -375,7 +375,7 @@ func TestGoWithoutSections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, why := findFrames(f, addrs{main})
+	found, why := findFrames(f, addrs{main}, NameStyle{})
 	if len(found[0]) != 1 || found[0][0].name != "main.main" {
 		t.Errorf("%v, %v; want main.main", found, why)
 	}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dwarf finds the function, file and line of addresses, with the calls that were inlined there, in debug information of
+// versions 2 to 5.
+//
+// It reads what an address needs and no more:
+//
+//	unit.go      headers and root entries of all units, when a file is opened: which unit has which addresses
+//	function.go  the entries of a unit: its functions and inlined calls, as a table sorted by address
+//	line.go      the line program of a unit, as a table sorted by address
+//	name.go      the entry that has a function's name, one by one
+//	split.go     units whose entries lie in files of their own (.dwo, .dwp)
+//
+// The tables of units are kept within a budget, names too; sections are read in chunks and never held whole. So memory grows with
+// the number of units, about 300 bytes each, and not with the size of the file. (debug/dwarf of the Go tree holds the sections.)
+//
+// The files are hostile: each length and count has a bound, references are followed a bounded number of times, and what is read in all
+// is bounded by a budget of work. A malformed unit is an error for its own addresses only.
+//
+// Formats: DWARF Debugging Information Format, versions 4 and 5, https://dwarfstd.org; the GNU extensions for split units,
+// https://gcc.gnu.org/wiki/DebugFission; and for alternate files dwz(1).
+package dwarf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/assaylab/assay/internal/elfx"
+)
+
+const (
+	maxString  = 4096    // bytes of a name or path that are read
+	maxWork    = 4 << 30 // bytes of entries and line programs that are read for one file
+	maxOverlap = 64      // ranges before an address that are tried
+
+	defaultBudget = 64 << 20
+)
+
+// ErrNone says that a file has no debug information.
+var ErrNone = errors.New("no debug information")
+
+// errWork says that the work that one file may cause is done.
+var errWork = fmt.Errorf("more than %d bytes of debug information read", int64(maxWork))
+
+// Options say what may be used. The zero value works.
+type Options struct {
+	// Budget is the number of bytes that tables and names which were read may take; 0 means 64 MiB.
+	Budget int
+	// Alternate opens the file that .gnu_debugaltlink names, by its path and build ID. nil: there is none.
+	Alternate func(path string, buildID []byte) (*elfx.File, error)
+	// Split opens a .dwo file by the folder of the compilation and the name in its skeleton. nil: there is none.
+	Split func(dir, name string) (*elfx.File, error)
+}
+
+// Frame is a function that an address belongs to.
+type Frame struct {
+	Name      string // as the linker knows the function where the file tells, else as the source has it; "" when not known
+	File      string // path; "" when not known
+	Line      int64  // of the code, or of the call that was inlined; 0 when not known
+	StartLine int64  // of the function's declaration; 0 when not known
+}
+
+// Data is the debug information of one file. Its methods must not be called from several goroutines at once.
+type Data struct {
+	main    *file
+	code    []elfx.Load // executable segments
+	index   []unitRange
+	maxEnds []uint64 // the highest end of a range up to here
+	loaded  *cache[*unit, *unitTables]
+	work    uint64
+}
+
+// unitRange is a range of addresses of a unit.
+type unitRange struct {
+	lo, hi uint64
+	unit   int32 // index of main.units
+}
+
+// unitTables are the tables of a unit. Its error is kept too, so that a malformed unit is read once.
+type unitTables struct {
+	functions *functions
+	lines     *lineTable
+	err       error
+}
+
+// Open reads the headers of the units of a file; ErrNone when it has none. f must stay usable as long as the Data is.
+func Open(f *elfx.File, opts *Options) (*Data, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	budget := cmp.Or(opts.Budget, defaultBudget)
+	main, err := openFile(f, "", budget/4)
+	if err != nil {
+		return nil, err
+	}
+	main.openAlternate = opts.Alternate
+	d := &Data{main: main, loaded: newCache[*unit, *unitTables](budget / 2)}
+	for _, l := range f.Loads() {
+		if l.Executable() {
+			d.code = append(d.code, l)
+		}
+	}
+	if err := main.readUnits(true); err != nil {
+		return nil, err
+	}
+	return d, d.buildIndex()
+}
+
+// isCode says whether code can lie at an address. The linker leaves entries about code that it dropped, at addresses near 0 or at the end.
+func (d *Data) isCode(addr uint64) bool {
+	for _, l := range d.code {
+		if addr-l.Vaddr < l.Memsz {
+			return true
+		}
+	}
+	return len(d.code) == 0 && addr != 0
+}
+
+// buildIndex sorts the ranges of all units.
+func (d *Data) buildIndex() error {
+	for i := range d.main.units {
+		u := &d.main.units[i]
+		_, err := u.each(code{u.low, u.high, u.ranges}, func(lo, hi uint64) {
+			if lo < hi && d.isCode(lo) {
+				d.index = append(d.index, unitRange{lo, hi, int32(i)})
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if len(d.index) > maxRanges {
+			return d.main.info.badf(u.off, "more than %d ranges of units", maxRanges)
+		}
+	}
+	slices.SortFunc(d.index, func(a, b unitRange) int {
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.unit, a.unit))
+	})
+	end := uint64(0)
+	for _, r := range d.index {
+		end = max(end, r.hi)
+		d.maxEnds = append(d.maxEnds, end)
+	}
+	return nil
+}
+
+// Frames appends the functions around an address to frames: the innermost inlined call first. It appends none when no unit has the
+// address, and one without a name when only its line is known, as in assembly. The error is about the unit of the address.
+func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
+	var second *unitTables
+	n := sort.Search(len(d.index), func(i int) bool { return d.index[i].lo > pc })
+	for i := n - 1; i >= max(0, n-maxOverlap) && d.maxEnds[i] > pc; i-- {
+		if pc >= d.index[i].hi {
+			continue
+		}
+		t, err := d.tables(&d.main.units[d.index[i].unit])
+		if err != nil {
+			return frames, err
+		}
+		if t.functions != nil && t.functions.find(pc) != noScope {
+			return t.frames(frames, pc)
+		}
+		if second == nil {
+			second = t
+		}
+	}
+	if second == nil {
+		return frames, nil
+	}
+	return second.frames(frames, pc)
+}
+
+// tables reads the tables of a unit, or has them.
+func (d *Data) tables(u *unit) (*unitTables, error) {
+	if t, ok := d.loaded.get(u); ok {
+		return t, t.err
+	}
+	if d.work > maxWork {
+		return nil, errWork
+	}
+	t := &unitTables{}
+	t.err = d.load(u, t)
+	cost := 128
+	if t.functions != nil {
+		cost += t.functions.cost()
+	}
+	if t.lines != nil {
+		cost += t.lines.cost()
+	}
+	d.loaded.put(u, t, cost)
+	return t, t.err
+}
+
+func (d *Data) load(u *unit, t *unitTables) (err error) {
+	d.work += u.end - u.off
+	if t.functions, err = u.readFunctions(d.isCode); err != nil {
+		return err
+	}
+	if u.lines.present() {
+		t.lines, err = u.readLines(d.isCode)
+		if t.lines != nil {
+			d.work += t.lines.length
+		}
+	}
+	return err
+}
+
+// frames walks from the innermost scope of an address outwards: the line of each function is where the call in it was inlined.
+func (t *unitTables) frames(frames []Frame, pc uint64) ([]Frame, error) {
+	var file string
+	var line int64
+	var err error
+	if t.lines != nil {
+		if r, ok := t.lines.find(pc); ok {
+			line = int64(r.line)
+			if file, err = t.lines.path(r.file); err != nil {
+				return frames, err
+			}
+		}
+	}
+	n := t.functions.find(pc)
+	if n == noScope {
+		if file == "" {
+			return frames, nil
+		}
+		return append(frames, Frame{File: file, Line: line}), nil
+	}
+	for n != noScope {
+		s := &t.functions.scopes[n]
+		name, err := t.functions.unit.file.nameOf(s.entry)
+		if err != nil {
+			return frames, err
+		}
+		frames = append(frames, Frame{Name: cmp.Or(name.linkage, name.plain), File: file, Line: line, StartLine: name.line})
+		file, line = "", int64(s.callLine)
+		if s.parent != noScope && t.lines != nil {
+			if file, err = t.lines.path(s.callFile); err != nil {
+				return frames, err
+			}
+		}
+		n = s.parent
+	}
+	return frames, nil
+}
