@@ -9,6 +9,7 @@ type cache[K comparable, V any] struct {
 	budget, used int
 	byKey        map[K]*list.Element
 	order        list.List // most recently used first
+	dropped      func(V)   // is told of values that go; or nil
 }
 
 type cached[K comparable, V any] struct {
@@ -17,8 +18,8 @@ type cached[K comparable, V any] struct {
 	cost  int
 }
 
-func newCache[K comparable, V any](budget int) *cache[K, V] {
-	return &cache[K, V]{budget: budget, byKey: make(map[K]*list.Element)}
+func newCache[K comparable, V any](budget int, dropped func(V)) *cache[K, V] {
+	return &cache[K, V]{budget: budget, dropped: dropped, byKey: make(map[K]*list.Element)}
 }
 
 func (c *cache[K, V]) get(key K) (v V, ok bool) {
@@ -34,9 +35,22 @@ func (c *cache[K, V]) get(key K) (v V, ok bool) {
 func (c *cache[K, V]) put(key K, v V, cost int) {
 	c.byKey[key] = c.order.PushFront(&cached[K, V]{key, v, cost})
 	for c.used += cost; c.used > c.budget && c.order.Len() > 1; {
-		last := c.order.Back()
-		old := c.order.Remove(last).(*cached[K, V])
-		delete(c.byKey, old.key)
-		c.used -= old.cost
+		c.drop(c.order.Back())
+	}
+}
+
+func (c *cache[K, V]) drop(e *list.Element) {
+	old := c.order.Remove(e).(*cached[K, V])
+	delete(c.byKey, old.key)
+	c.used -= old.cost
+	if c.dropped != nil {
+		c.dropped(old.value)
+	}
+}
+
+// clear drops everything.
+func (c *cache[K, V]) clear() {
+	for c.order.Len() > 0 {
+		c.drop(c.order.Back())
 	}
 }

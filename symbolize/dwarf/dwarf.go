@@ -25,6 +25,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sort"
 
@@ -50,9 +51,17 @@ type Options struct {
 	// Budget is the number of bytes that tables and names which were read may take; 0 means 64 MiB.
 	Budget int
 	// Alternate opens the file that .gnu_debugaltlink names, by its path and build ID. nil: there is none.
-	Alternate func(path string, buildID []byte) (*elfx.File, error)
+	Alternate func(path string, buildID []byte) (Image, error)
 	// Split opens a .dwo file by the folder of the compilation and the name in its skeleton. nil: there is none.
-	Split func(dir, name string) (*elfx.File, error)
+	Split func(dir, name string) (Image, error)
+	// Package opens the .dwp file, which has all split units of a program. nil, like an Image without a File: there is none.
+	Package func() (Image, error)
+}
+
+// Image is an open ELF file that closes with the Data.
+type Image struct {
+	*elfx.File
+	io.Closer
 }
 
 // Frame is a function that an address belongs to.
@@ -65,12 +74,18 @@ type Frame struct {
 
 // Data is the debug information of one file. Its methods must not be called from several goroutines at once.
 type Data struct {
+	*shared
 	main    *file
 	code    []elfx.Load // executable segments
 	index   []unitRange
 	maxEnds []uint64 // the highest end of a range up to here
 	loaded  *cache[*unit, *unitTables]
 	work    uint64
+
+	pack         *packageFile
+	packErr      error
+	packageTried bool
+	closeErr     error // of files that were closed on the way
 }
 
 // unitRange is a range of addresses of a unit.
@@ -81,6 +96,7 @@ type unitRange struct {
 
 // unitTables are the tables of a unit. Its error is kept too, so that a malformed unit is read once.
 type unitTables struct {
+	split     *file // that the functions were read from, where it isn't the main one
 	functions *functions
 	lines     *lineTable
 	err       error
@@ -92,21 +108,45 @@ func Open(f *elfx.File, opts *Options) (*Data, error) {
 		opts = &Options{}
 	}
 	budget := cmp.Or(opts.Budget, defaultBudget)
-	main, err := openFile(f, "", budget/4)
+	shared := &shared{
+		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil), names: newCache[nameKey, name](budget/4, nil),
+	}
+	main, err := shared.openFile(f, nil, "")
 	if err != nil {
 		return nil, err
 	}
-	main.openAlternate = opts.Alternate
-	d := &Data{main: main, loaded: newCache[*unit, *unitTables](budget / 2)}
+	d := &Data{shared: shared, main: main}
+	d.loaded = newCache[*unit](budget/2, d.unload)
 	for _, l := range f.Loads() {
 		if l.Executable() {
 			d.code = append(d.code, l)
 		}
 	}
-	if err := main.readUnits(true); err != nil {
-		return nil, err
+	err = main.readUnits(true)
+	if err == nil {
+		err = d.buildIndex()
 	}
-	return d, d.buildIndex()
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Close closes the files that were opened on the way; not the one that was given to Open.
+func (d *Data) Close() error {
+	d.loaded.clear()
+	err := errors.Join(d.closeErr, d.main.close())
+	if d.pack != nil {
+		err = errors.Join(err, d.pack.close())
+	}
+	return err
+}
+
+// unload closes the file of a split unit.
+func (d *Data) unload(t *unitTables) {
+	if t.split != nil {
+		d.closeErr = errors.Join(d.closeErr, t.split.close())
+	}
 }
 
 // isCode says whether code can lie at an address. The linker leaves entries about code that it dropped, at addresses near 0 or at the end.
@@ -147,7 +187,8 @@ func (d *Data) buildIndex() error {
 }
 
 // Frames appends the functions around an address to frames: the innermost inlined call first. It appends none when no unit has the
-// address, and one without a name when only its line is known, as in assembly. The error is about the unit of the address.
+// address, and one without a name when only its line is known, as in assembly, or where the functions of the unit can't be read, which is
+// the error.
 func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
 	var second *unitTables
 	n := sort.Search(len(d.index), func(i int) bool { return d.index[i].lo > pc })
@@ -157,7 +198,7 @@ func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
 		}
 		t, err := d.tables(&d.main.units[d.index[i].unit])
 		if err != nil {
-			return frames, err
+			return t.lineOnly(frames, pc), err
 		}
 		if t.functions != nil && t.functions.find(pc) != noScope {
 			return t.frames(frames, pc)
@@ -178,7 +219,7 @@ func (d *Data) tables(u *unit) (*unitTables, error) {
 		return t, t.err
 	}
 	if d.work > maxWork {
-		return nil, errWork
+		return &unitTables{}, errWork
 	}
 	t := &unitTables{}
 	t.err = d.load(u, t)
@@ -189,58 +230,76 @@ func (d *Data) tables(u *unit) (*unitTables, error) {
 	if t.lines != nil {
 		cost += t.lines.cost()
 	}
+	if t.split != nil {
+		cost += splitCost
+	}
 	d.loaded.put(u, t, cost)
 	return t, t.err
 }
 
-func (d *Data) load(u *unit, t *unitTables) (err error) {
-	d.work += u.end - u.off
-	if t.functions, err = u.readFunctions(d.isCode); err != nil {
-		return err
-	}
+// load reads the tables of a unit. The lines of a split unit are in the file of its skeleton.
+func (d *Data) load(u *unit, t *unitTables) error {
 	if u.lines.present() {
-		t.lines, err = u.readLines(d.isCode)
-		if t.lines != nil {
-			d.work += t.lines.length
+		var err error
+		if t.lines, err = u.readLines(d.isCode); err != nil {
+			return err
 		}
+		d.work += t.lines.length
 	}
+	if u.dwoName.present() && u.dwoID != 0 {
+		split, err := d.split(u)
+		if err != nil {
+			return err
+		}
+		u, t.split = split, split.file
+	}
+	d.work += u.end - u.off
+	var err error
+	t.functions, err = u.readFunctions(d.isCode)
 	return err
+}
+
+// position is the file and line of an address, as far as they are known.
+func (t *unitTables) position(pc uint64) (file string, line int64, err error) {
+	if t.lines == nil {
+		return "", 0, nil
+	}
+	r, ok := t.lines.find(pc)
+	if !ok {
+		return "", 0, nil
+	}
+	file, err = t.lines.path(r.file)
+	return file, int64(r.line), err
+}
+
+// lineOnly appends a frame without a name.
+func (t *unitTables) lineOnly(frames []Frame, pc uint64) []Frame {
+	file, line, err := t.position(pc)
+	if err != nil || file == "" {
+		return frames
+	}
+	return append(frames, Frame{File: file, Line: line})
 }
 
 // frames walks from the innermost scope of an address outwards: the line of each function is where the call in it was inlined.
 func (t *unitTables) frames(frames []Frame, pc uint64) ([]Frame, error) {
-	var file string
-	var line int64
-	var err error
-	if t.lines != nil {
-		if r, ok := t.lines.find(pc); ok {
-			line = int64(r.line)
-			if file, err = t.lines.path(r.file); err != nil {
-				return frames, err
-			}
-		}
-	}
 	n := t.functions.find(pc)
 	if n == noScope {
-		if file == "" {
-			return frames, nil
-		}
-		return append(frames, Frame{File: file, Line: line}), nil
+		return t.lineOnly(frames, pc), nil
 	}
-	for n != noScope {
+	file, line, err := t.position(pc)
+	for n != noScope && err == nil {
 		s := &t.functions.scopes[n]
-		name, err := t.functions.unit.file.nameOf(s.entry)
-		if err != nil {
-			return frames, err
+		var name name
+		if name, err = t.functions.unit.file.nameOf(s.entry); err != nil {
+			break
 		}
 		frames = append(frames, Frame{Name: cmp.Or(name.linkage, name.plain), File: file, Line: line, StartLine: name.line})
 		file, line = "", int64(s.callLine)
 		if s.parent != noScope && t.lines != nil {
-			if file, err = t.lines.path(s.callFile); err != nil {
-				return frames, err
-			}
+			file, err = t.lines.path(s.callFile)
 		}
 		n = s.parent
 	}
-	return frames, nil
+	return frames, err
 }

@@ -14,18 +14,24 @@ type name struct {
 	line    int64  // at which the function is declared
 }
 
+// nameKey is the entry of a function.
+type nameKey struct {
+	file  uint32
+	entry uint64
+}
+
 const nameCost = 96 // bytes of a name in the cache, beside its strings
 
 // nameOf finds the name of the function that an entry stands for.
 func (f *file) nameOf(entry uint64) (name, error) {
-	if n, ok := f.names.get(entry); ok {
+	if n, ok := f.names.get(nameKey{f.id, entry}); ok {
 		return n, nil
 	}
 	n, err := f.followName(entry)
 	if err != nil {
 		return name{}, err
 	}
-	f.names.put(entry, n, nameCost+len(n.linkage)+len(n.plain))
+	f.names.put(nameKey{f.id, entry}, n, nameCost+len(n.linkage)+len(n.plain))
 	return n, nil
 }
 

@@ -94,6 +94,11 @@ func ours(t testing.TB, name string, opts *Options, addrs []uint64) [][]call {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	all := make([][]call, len(addrs))
 	for i, a := range addrs {
 		frames, err := d.Frames(nil, a)
