@@ -29,6 +29,8 @@ import (
 	"os"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/symbolize/debugfile"
 )
 
 // Object is an open ELF image of a mapping: a file, or bytes copied from memory.
@@ -54,6 +56,9 @@ type Options struct {
 	KernelNames func(addresses []uint64) ([]string, error)
 	// Kallsyms opens the symbols of the kernel that was profiled; nil opens /proc/kallsyms.
 	Kallsyms func() (io.ReadCloser, error)
+	// DebugFiles finds the debug files of stripped programs, and parts of debug information that lie in files of their own; nil
+	// uses only what each file has itself.
+	DebugFiles *debugfile.Finder
 	// Names says how native functions are called; the zero value keeps names short and tells clones of a function apart.
 	Names NameStyle
 	// KernelBuildID is the GNU build ID of the kernel that Kallsyms speaks of, in hexadecimal. When it and the build ID of the
@@ -84,7 +89,7 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 	nameNothing(byKind[kindNone])
 	nameKernel(byKind[kindKernel], opts, funcs)
 	nameVsyscall(byKind[kindVsyscall], funcs)
-	jit := nameFiles(byKind[kindFile], src, funcs)
+	jit := nameFiles(byKind[kindFile], src, opts, funcs)
 	namePerfMaps(append(byKind[kindAnon], jit...), src, funcs)
 
 	report := &Report{}

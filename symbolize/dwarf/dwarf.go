@@ -102,6 +102,13 @@ type unitTables struct {
 	err       error
 }
 
+// In says whether a file has debug information.
+func In(f *elfx.File) bool {
+	_, plain := f.Section(".debug_info")
+	_, old := f.Section(".zdebug_info")
+	return plain || old
+}
+
 // Open reads the headers of the units of a file; ErrNone when it has none. f must stay usable as long as the Data is.
 func Open(f *elfx.File, opts *Options) (*Data, error) {
 	if opts == nil {

@@ -134,7 +134,7 @@ func TestMissingFiles(t *testing.T) {
 				lines++
 			}
 		}
-		if failed == 0 || tc.want == ErrNoSplit && lines == 0 {
+		if failed == 0 || errors.Is(tc.want, ErrNoSplit) && lines == 0 {
 			t.Errorf("%v: %d addresses with it, %d with a line", tc.want, failed, lines)
 		}
 		if err := d.Close(); err != nil {

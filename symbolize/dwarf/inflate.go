@@ -146,7 +146,7 @@ func (z *inflated) spill(r io.Reader) (err error) {
 		return err
 	}
 	_, err = io.CopyN(z.temp, r, int64(z.size))
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
