@@ -5,7 +5,6 @@ package symbolize
 import (
 	"cmp"
 	"errors"
-	"os"
 
 	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/symbolize/debugfile"
@@ -84,7 +83,7 @@ func (n *nativeFile) lines() *lineFinder {
 
 // debugPath is where the file with the debug information lies.
 func (n *nativeFile) debugPath() string {
-	if file, ok := n.debug.Closer.(*os.File); ok {
+	if file := debugfile.Raw(n.debug); file != nil {
 		return file.Name()
 	}
 	return n.path

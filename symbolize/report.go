@@ -30,6 +30,7 @@ const (
 	KernelHidden   Reason = "kernel addresses hidden (kernel.kptr_restrict, or CAP_SYSLOG missing)"
 	KernelReplaced Reason = "another kernel (build ID differs)"
 	NoKallsyms     Reason = "kernel symbols unreadable" // the error
+	LeftForLater   Reason = "not looked for yet"
 	NoMapping      Reason = "address outside every mapping"
 )
 

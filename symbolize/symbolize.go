@@ -56,6 +56,9 @@ type Options struct {
 	KernelNames func(addresses []uint64) ([]string, error)
 	// Kallsyms opens the symbols of the kernel that was profiled; nil opens /proc/kallsyms.
 	Kallsyms func() (io.ReadCloser, error)
+	// LeaveFiles leaves the addresses of files to a later call, which may be on another machine. The kernel, the vdso and code made at run
+	// time are named all the same: their names are known only where and when the profile was recorded.
+	LeaveFiles bool
 	// DebugFiles finds the debug files of stripped programs, and parts of debug information that lie in files of their own; nil
 	// uses only what each file has itself.
 	DebugFiles *debugfile.Finder
@@ -89,6 +92,9 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 	nameNothing(byKind[kindNone])
 	nameKernel(byKind[kindKernel], opts, funcs)
 	nameVsyscall(byKind[kindVsyscall], funcs)
+	if opts.LeaveFiles {
+		byKind[kindFile] = leave(byKind[kindFile])
+	}
 	jit := nameFiles(byKind[kindFile], src, opts, funcs)
 	namePerfMaps(append(byKind[kindAnon], jit...), src, funcs)
 
@@ -98,6 +104,18 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 		report.Mappings = append(report.Mappings, t.report)
 	}
 	return report, nil
+}
+
+// leave notes why the addresses of files have no names, and gives back the other mappings.
+func leave(targets []*target) (rest []*target) {
+	for _, t := range targets {
+		if t.mapping.File == "[vdso]" || memoryFile(t.mapping.File) {
+			rest = append(rest, t)
+			continue
+		}
+		t.unnamed(LeftForLater, "", len(t.locations))
+	}
+	return rest
 }
 
 // nameNothing is the source of locations outside every mapping.

@@ -72,6 +72,15 @@ func newImage(r *os.File) (dwarf.Image, error) {
 	return dwarf.Image{File: f, Closer: r}, err
 }
 
+// Raw is the open file of an image that this package found; nil for the zero Image.
+func Raw(image dwarf.Image) *os.File {
+	file, ok := image.Closer.(*os.File)
+	if !ok {
+		return nil
+	}
+	return file
+}
+
 // errOther says that a file is about another program.
 var errOther = fmt.Errorf("another build ID: %w", fs.ErrNotExist)
 
