@@ -7,6 +7,8 @@ import "debug/dwarf"
 const (
 	maxAbbrevs = 1 << 16 // of one table
 	maxSpecs   = 1 << 20 // attributes of one table
+
+	maxAbbrevsRead = 1 << 27 // abbreviations and their attributes, of all tables together
 )
 
 // spec is an attribute of an abbreviation.
@@ -57,9 +59,9 @@ func (a *abbrevs) get(code uint64) *abbrev {
 }
 
 // readAbbrevs reads the table at an offset of .debug_abbrev.
-func readAbbrevs(s *section, off uint64, e encoding) (*abbrevs, error) {
+func (f *file) readAbbrevs(off uint64, e encoding) (*abbrevs, error) {
 	t := &abbrevs{}
-	err := eachAbbrev(s, off, func(code uint64, a *abbrev) bool {
+	err := f.eachAbbrev(off, func(code uint64, a *abbrev) bool {
 		t.cost += 128 + 64*len(a.specs)
 		a.plan(e)
 		t.add(code, *a)
@@ -68,9 +70,10 @@ func readAbbrevs(s *section, off uint64, e encoding) (*abbrevs, error) {
 	return t, err
 }
 
-// eachAbbrev calls visit for the abbreviations of a table until it says false.
-func eachAbbrev(s *section, off uint64, visit func(code uint64, a *abbrev) bool) error {
-	c := newCursor(s, 2<<10)
+// eachAbbrev calls visit for the abbreviations of a table until it says false. Many units may share one table, so what is read in all has a
+// bound too.
+func (f *file) eachAbbrev(off uint64, visit func(code uint64, a *abbrev) bool) error {
+	s, c := f.abbrev, f.cursor(f.abbrev)
 	c.seek(off, s.size)
 	specs := 0
 	for n := 0; ; n++ {
@@ -80,6 +83,9 @@ func eachAbbrev(s *section, off uint64, visit func(code uint64, a *abbrev) bool)
 		}
 		a := abbrev{tag: dwarf.Tag(c.uleb()), children: c.u8() != 0}
 		a.readSpecs(c)
+		if f.abbrevsRead += 1 + len(a.specs); f.abbrevsRead > maxAbbrevsRead {
+			return errWork
+		}
 		if specs += len(a.specs); specs > maxSpecs || n > maxAbbrevs {
 			return s.badf(off, "more than %d abbreviations", n)
 		}

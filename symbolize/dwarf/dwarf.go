@@ -34,8 +34,9 @@ import (
 
 const (
 	maxString  = 4096    // bytes of a name or path that are read
-	maxWork    = 4 << 30 // bytes of entries and line programs that are read for one file
+	maxWork    = 2 << 30 // bytes of entries and line programs that are read for one file
 	maxOverlap = 64      // ranges before an address that are tried
+	maxFrames  = 128     // calls inlined into each other
 
 	defaultBudget = 64 << 20
 )
@@ -72,7 +73,7 @@ type Frame struct {
 	StartLine int64  // of the function's declaration; 0 when not known
 }
 
-// Data is the debug information of one file. Its methods must not be called from several goroutines at once.
+// Data is the debug information of one file. It is made for the addresses of one profile: its budget of work isn't renewed. Its methods must not be called from several goroutines at once.
 type Data struct {
 	*shared
 	main    *file
@@ -168,9 +169,10 @@ func (d *Data) isCode(addr uint64) bool {
 
 // buildIndex sorts the ranges of all units.
 func (d *Data) buildIndex() error {
+	total := 0
 	for i := range d.main.units {
 		u := &d.main.units[i]
-		_, err := u.each(code{u.low, u.high, u.ranges}, func(lo, hi uint64) {
+		n, err := u.each(code{u.low, u.high, u.ranges}, func(lo, hi uint64) {
 			if lo < hi && d.isCode(lo) {
 				d.index = append(d.index, unitRange{lo, hi, int32(i)})
 			}
@@ -178,7 +180,7 @@ func (d *Data) buildIndex() error {
 		if err != nil {
 			return err
 		}
-		if len(d.index) > maxRanges {
+		if total += n; total > maxRanges {
 			return d.main.info.badf(u.off, "more than %d ranges of units", maxRanges)
 		}
 	}
@@ -295,7 +297,11 @@ func (t *unitTables) frames(frames []Frame, pc uint64) ([]Frame, error) {
 		return t.lineOnly(frames, pc), nil
 	}
 	file, line, err := t.position(pc)
+	first := len(frames)
 	for n != noScope && err == nil {
+		if len(frames)-first == maxFrames {
+			return frames, t.functions.unit.file.info.badf(t.functions.scopes[n].entry, "more than %d inlined calls", maxFrames)
+		}
 		s := &t.functions.scopes[n]
 		var name name
 		if name, err = t.functions.unit.file.nameOf(s.entry); err != nil {

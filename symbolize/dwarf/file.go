@@ -33,6 +33,8 @@ type shared struct {
 	files  uint32
 	tables *cache[abbrevKey, *abbrevs]
 	names  *cache[nameKey, name]
+
+	abbrevsRead int
 }
 
 // abbrevKey is where a table of abbreviations lies, and what else its meaning depends on.
@@ -101,7 +103,7 @@ func (f *file) abbrevsOf(u *unit) (*abbrevs, error) {
 	if t, ok := f.tables.get(key); ok {
 		return t, nil
 	}
-	t, err := readAbbrevs(f.abbrev, u.abbrevAt, u.encoding)
+	t, err := f.readAbbrevs(u.abbrevAt, u.encoding)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxScopes = 1 << 22 // functions and inlined calls of one unit
+	maxScopes = 1 << 20 // functions and inlined calls of one unit
 	maxDepth  = 1 << 12 // of entries in each other
 	noScope   = -1
 )

@@ -21,6 +21,7 @@ const (
 	maxInflated = 2 << 30 // bytes of a section that is compressed
 	maxInMemory = 8 << 20 // of these; larger sections go to a file without a name in the folder for temporary files
 	maxWindow   = 32 << 20
+	maxRatio    = 100 // of the sizes; compilers reach 5
 	chdrSize    = 24 // Elf64_Chdr
 )
 
@@ -58,8 +59,8 @@ func (x *file) openOldCompressed(s elfx.Section) (*section, error) {
 }
 
 func (x *file) addInflated(s elfx.Section, kind elf.CompressionType, size, header uint64) (*section, error) {
-	if size > maxInflated {
-		return nil, fmt.Errorf("%s: %d bytes when decompressed", s.Name, size)
+	if size > maxInflated || size/maxRatio > s.Size {
+		return nil, fmt.Errorf("%s: %d bytes that were %d", s.Name, s.Size, size)
 	}
 	z := &inflated{file: x.elf, section: s, kind: kind, size: size, header: header}
 	x.inflated = append(x.inflated, z)

@@ -13,6 +13,7 @@ const (
 	maxRows      = 1 << 22 // of one line table
 	maxLineFiles = 1 << 20
 	maxFormats   = 64
+	maxPaths     = 1 << 14 // of one table that are kept
 )
 
 // lineTable is the decoded line table of a unit: for each instruction its file and line. Rows that change neither are left out.
@@ -66,10 +67,15 @@ func (t *lineTable) path(n uint32) (string, error) {
 		return p, nil
 	}
 	p, err := t.join(n)
-	if err == nil {
-		t.paths[n] = p
+	if err != nil {
+		return "", err
 	}
-	return p, err
+	if len(t.paths) == maxPaths {
+		clear(t.paths)
+	}
+	p = p[:min(len(p), maxString)]
+	t.paths[n] = p
+	return p, nil
 }
 
 // join puts the name of a file together: relative to its folder, and that to the unit's. Files count from 1 and folder 0 is the unit's

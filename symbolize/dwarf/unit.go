@@ -104,7 +104,7 @@ func (u *unit) readRoot(c *cursor) error {
 		return c.err
 	}
 	found := false
-	err := eachAbbrev(u.file.abbrev, u.abbrevAt, func(n uint64, a *abbrev) bool {
+	err := u.file.eachAbbrev(u.abbrevAt, func(n uint64, a *abbrev) bool {
 		if n != code {
 			return true
 		}
