@@ -8,7 +8,9 @@ const (
 	maxAbbrevs = 1 << 16 // of one table
 	maxSpecs   = 1 << 20 // attributes of one table
 
-	maxAbbrevsRead = 1 << 27 // abbreviations and their attributes, of all tables together
+	// Abbreviations and their attributes that are read in all, of tables that are kept and in search of those of root entries.
+	maxTablesRead = 1 << 26
+	maxRootsRead  = 1 << 24
 )
 
 // spec is an attribute of an abbreviation.
@@ -61,7 +63,7 @@ func (a *abbrevs) get(code uint64) *abbrev {
 // readAbbrevs reads the table at an offset of .debug_abbrev.
 func (f *file) readAbbrevs(off uint64, e encoding) (*abbrevs, error) {
 	t := &abbrevs{}
-	err := f.eachAbbrev(off, func(code uint64, a *abbrev) bool {
+	err := f.eachAbbrev(off, &f.tablesLeft, func(code uint64, a *abbrev) bool {
 		t.cost += 128 + 64*len(a.specs)
 		a.plan(e)
 		t.add(code, *a)
@@ -71,8 +73,8 @@ func (f *file) readAbbrevs(off uint64, e encoding) (*abbrevs, error) {
 }
 
 // eachAbbrev calls visit for the abbreviations of a table until it says false. Many units may share one table, so what is read in all has a
-// bound too.
-func (f *file) eachAbbrev(off uint64, visit func(code uint64, a *abbrev) bool) error {
+// bound, of which so much is left.
+func (f *file) eachAbbrev(off uint64, left *int, visit func(code uint64, a *abbrev) bool) error {
 	s, c := f.abbrev, f.cursor(f.abbrev)
 	c.seek(off, s.size)
 	specs := 0
@@ -83,7 +85,7 @@ func (f *file) eachAbbrev(off uint64, visit func(code uint64, a *abbrev) bool) e
 		}
 		a := abbrev{tag: dwarf.Tag(c.uleb()), children: c.u8() != 0}
 		a.readSpecs(c)
-		if f.abbrevsRead += 1 + len(a.specs); f.abbrevsRead > maxAbbrevsRead {
+		if *left -= 1 + len(a.specs); *left < 0 {
 			return errWork
 		}
 		if specs += len(a.specs); specs > maxSpecs || n > maxAbbrevs {

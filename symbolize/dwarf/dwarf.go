@@ -15,7 +15,7 @@
 // the number of units, about 300 bytes each, and not with the size of the file. (debug/dwarf of the Go tree holds the sections.)
 //
 // The files are hostile: each length and count has a bound, references are followed a bounded number of times, and what is read in all
-// is bounded by a budget of work. A malformed unit is an error for its own addresses only.
+// is bounded by a budget of work. A malformed header or root entry is an error of Open, what else is malformed in a unit one of its own addresses.
 //
 // Formats: DWARF Debugging Information Format, versions 4 and 5, https://dwarfstd.org; the GNU extensions for split units,
 // https://gcc.gnu.org/wiki/DebugFission; and for alternate files dwz(1).
@@ -118,6 +118,7 @@ func Open(f *elfx.File, opts *Options) (*Data, error) {
 	budget := cmp.Or(opts.Budget, defaultBudget)
 	shared := &shared{
 		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil), names: newCache[nameKey, name](budget/4, nil),
+		tablesLeft: maxTablesRead, rootsLeft: maxRootsRead,
 	}
 	main, err := shared.openFile(f, nil, "")
 	if err != nil {

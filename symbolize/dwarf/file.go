@@ -34,7 +34,7 @@ type shared struct {
 	tables *cache[abbrevKey, *abbrevs]
 	names  *cache[nameKey, name]
 
-	abbrevsRead int
+	tablesLeft, rootsLeft int // see maxTablesRead
 }
 
 // abbrevKey is where a table of abbreviations lies, and what else its meaning depends on.

@@ -22,7 +22,7 @@ const (
 	maxInMemory = 8 << 20 // of these; larger sections go to a file without a name in the folder for temporary files
 	maxWindow   = 32 << 20
 	maxRatio    = 100 // of the sizes; compilers reach 5
-	chdrSize    = 24 // Elf64_Chdr
+	chdrSize    = 24  // Elf64_Chdr
 )
 
 // openSection is the section of a name; an empty one when the file lacks it. Old linkers compress .debug_x as .zdebug_x.

@@ -103,24 +103,37 @@ func (u *unit) readRoot(c *cursor) error {
 	if code == 0 || c.err != nil {
 		return c.err
 	}
-	found := false
-	err := u.file.eachAbbrev(u.abbrevAt, func(n uint64, a *abbrev) bool {
-		if n != code {
-			return true
-		}
-		found = true
-		for _, s := range a.specs {
-			u.setRoot(s.attr, c.read(s.form, s.implicit, u.encoding))
-		}
-		return false
-	})
+	a, err := u.rootAbbrev(code)
 	switch {
 	case err != nil:
 		return err
-	case !found:
+	case a == nil:
 		return u.file.info.badf(u.dies, "no abbreviation %d", code)
 	}
+	for _, s := range a.specs {
+		u.setRoot(s.attr, c.read(s.form, s.implicit, u.encoding))
+	}
 	return c.err
+}
+
+// rootAbbrev finds the abbreviation of the root entry, which is among the first of a unit's own table. A table that the unit before has too
+// is read as a whole, once.
+func (u *unit) rootAbbrev(code uint64) (found *abbrev, err error) {
+	f := u.file
+	if n := len(f.units); n > 0 && f.units[n-1].abbrevAt == u.abbrevAt {
+		table, err := f.abbrevsOf(u)
+		if err != nil {
+			return nil, err
+		}
+		return table.get(code), nil
+	}
+	err = f.eachAbbrev(u.abbrevAt, &f.rootsLeft, func(n uint64, a *abbrev) bool {
+		if n == code {
+			found = a
+		}
+		return found == nil
+	})
+	return found, err
 }
 
 // defaults sets where the unit's parts of tables begin when its root entry doesn't say so: behind a header, or for the GNU form
