@@ -117,7 +117,7 @@ func Open(f *elfx.File, opts *Options) (*Data, error) {
 	}
 	budget := cmp.Or(opts.Budget, defaultBudget)
 	shared := &shared{
-		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil), names: newCache[nameKey, name](budget/4, nil),
+		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil), names: newCache[nameKey, *name](budget/4, nil),
 		tablesLeft: maxTablesRead, rootsLeft: maxRootsRead,
 	}
 	main, err := shared.openFile(f, nil, "")
@@ -304,8 +304,8 @@ func (t *unitTables) frames(frames []Frame, pc uint64) ([]Frame, error) {
 			return frames, t.functions.unit.file.info.badf(t.functions.scopes[n].entry, "more than %d inlined calls", maxFrames)
 		}
 		s := &t.functions.scopes[n]
-		var name name
-		if name, err = t.functions.unit.file.nameOf(s.entry); err != nil {
+		var name *name
+		if name, err = t.functions.name(n); err != nil {
 			break
 		}
 		frames = append(frames, Frame{Name: cmp.Or(name.linkage, name.plain), File: file, Line: line, StartLine: name.line})

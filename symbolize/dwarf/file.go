@@ -32,7 +32,7 @@ type shared struct {
 	opts   Options
 	files  uint32
 	tables *cache[abbrevKey, *abbrevs]
-	names  *cache[nameKey, name]
+	names  *cache[nameKey, *name]
 
 	tablesLeft, rootsLeft int // see maxTablesRead
 }

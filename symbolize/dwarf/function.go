@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"debug/dwarf"
 	"slices"
-	"sort"
 )
 
 const (
@@ -19,6 +18,7 @@ const (
 type functions struct {
 	unit   *unit
 	scopes []scope
+	names  []*name // of the scopes, as far as they were asked for
 	// Segment i has the addresses from starts[i] to starts[i+1]; owners[i] is its innermost scope.
 	starts []uint64
 	owners []int32
@@ -31,15 +31,37 @@ type scope struct {
 	callFile, callLine uint32
 }
 
-func (f *functions) cost() int { return 128 + len(f.scopes)*24 + len(f.starts)*12 }
+func (f *functions) cost() int { return 128 + len(f.scopes)*32 + len(f.starts)*12 }
 
 // find is the innermost scope of an address.
 func (f *functions) find(pc uint64) int32 {
-	n := sort.Search(len(f.starts), func(i int) bool { return f.starts[i] > pc })
-	if n == 0 {
+	lo, hi := 0, len(f.starts) // the first start behind pc is in lo…hi
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); f.starts[mid] > pc {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	if lo == 0 {
 		return noScope
 	}
-	return f.owners[n-1]
+	return f.owners[lo-1]
+}
+
+// name is the name of a scope's function.
+func (f *functions) name(n int32) (*name, error) {
+	if f.names == nil {
+		f.names = make([]*name, len(f.scopes))
+	}
+	if f.names[n] == nil {
+		found, err := f.unit.file.nameOf(f.scopes[n].entry)
+		if err != nil {
+			return nil, err
+		}
+		f.names[n] = found
+	}
+	return f.names[n], nil
 }
 
 // span is a range of addresses that belongs to a scope.

@@ -13,7 +13,6 @@ const (
 	maxRows      = 1 << 22 // of one line table
 	maxLineFiles = 1 << 20
 	maxFormats   = 64
-	maxPaths     = 1 << 14 // of one table that are kept
 )
 
 // lineTable is the decoded line table of a unit: for each instruction its file and line. Rows that change neither are left out.
@@ -24,7 +23,7 @@ type lineTable struct {
 	rows      []row
 	dirs      []value
 	files     []lineFile
-	paths     map[uint32]string // of files, as they were asked for
+	paths     []string // of files, as far as they were asked for; the last number is that of the last file
 }
 
 // sequence is a stretch of code whose rows have rising addresses.
@@ -41,7 +40,7 @@ type lineFile struct {
 }
 
 func (t *lineTable) cost() int {
-	return 256 + len(t.sequences)*24 + len(t.rows)*12 + len(t.dirs)*16 + len(t.files)*24
+	return 256 + len(t.sequences)*24 + len(t.rows)*12 + len(t.dirs)*16 + len(t.files)*40
 }
 
 // find is the row of an address.
@@ -52,10 +51,17 @@ func (t *lineTable) find(pc uint64) (row, bool) {
 		if pc >= s.hi {
 			continue
 		}
-		rows := t.rows[s.first:s.last]
-		k := sort.Search(len(rows), func(i int) bool { return uint64(rows[i].off) > pc-s.lo })
-		if k > 0 {
-			return rows[k-1], true
+		rows, off := t.rows[s.first:s.last], uint32(pc-s.lo)
+		lo, hi := 0, len(rows) // the first row behind pc is in lo…hi
+		for lo < hi {
+			if mid := int(uint(lo+hi) >> 1); rows[mid].off > off {
+				hi = mid
+			} else {
+				lo = mid + 1
+			}
+		}
+		if lo > 0 {
+			return rows[lo-1], true
 		}
 	}
 	return row{}, false
@@ -63,19 +69,20 @@ func (t *lineTable) find(pc uint64) (row, bool) {
 
 // path is the name of a file with its folders; "" for a number that the table doesn't have.
 func (t *lineTable) path(n uint32) (string, error) {
-	if p, ok := t.paths[n]; ok {
-		return p, nil
+	if uint64(n) > uint64(len(t.files)) {
+		return "", nil
 	}
-	p, err := t.join(n)
-	if err != nil {
-		return "", err
+	if t.paths == nil {
+		t.paths = make([]string, len(t.files)+1)
 	}
-	if len(t.paths) == maxPaths {
-		clear(t.paths)
+	if t.paths[n] == "" {
+		p, err := t.join(n)
+		if err != nil {
+			return "", err
+		}
+		t.paths[n] = p[:min(len(p), maxString)]
 	}
-	p = p[:min(len(p), maxString)]
-	t.paths[n] = p
-	return p, nil
+	return t.paths[n], nil
 }
 
 // join puts the name of a file together: relative to its folder, and that to the unit's. Files count from 1 and folder 0 is the unit's
@@ -141,7 +148,7 @@ type lineProgram struct {
 func (u *unit) readLines(isCode func(uint64) bool) (*lineTable, error) {
 	s := u.file.line
 	p := &lineProgram{
-		lineTable: &lineTable{unit: u, paths: make(map[uint32]string)}, isCode: isCode, c: newCursor(s, streamChunk),
+		lineTable: &lineTable{unit: u}, isCode: isCode, c: newCursor(s, streamChunk),
 	}
 	p.c.seek(u.lines.u, s.size)
 	end, is64 := p.c.initialLength()

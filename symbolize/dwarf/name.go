@@ -23,16 +23,16 @@ type nameKey struct {
 const nameCost = 96 // bytes of a name in the cache, beside its strings
 
 // nameOf finds the name of the function that an entry stands for.
-func (f *file) nameOf(entry uint64) (name, error) {
+func (f *file) nameOf(entry uint64) (*name, error) {
 	if n, ok := f.names.get(nameKey{f.id, entry}); ok {
 		return n, nil
 	}
 	n, err := f.followName(entry)
 	if err != nil {
-		return name{}, err
+		return nil, err
 	}
-	f.names.put(nameKey{f.id, entry}, n, nameCost+len(n.linkage)+len(n.plain))
-	return n, nil
+	f.names.put(nameKey{f.id, entry}, &n, nameCost+len(n.linkage)+len(n.plain))
+	return &n, nil
 }
 
 func (f *file) followName(entry uint64) (n name, err error) {

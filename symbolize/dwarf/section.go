@@ -85,7 +85,7 @@ type cursor struct {
 
 const (
 	streamChunk = 64 << 10 // for what is read from end to end
-	recordChunk = 2 << 10  // for a record here and there
+	recordChunk = 4 << 10  // for a record here and there
 )
 
 func newCursor(s *section, chunk int) *cursor {
