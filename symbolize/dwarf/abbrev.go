@@ -2,7 +2,10 @@
 
 package dwarf
 
-import "debug/dwarf"
+import (
+	"debug/dwarf"
+	"slices"
+)
 
 const (
 	maxAbbrevs = 1 << 16 // of one table
@@ -65,6 +68,7 @@ func (f *file) readAbbrevs(off uint64, e encoding) (*abbrevs, error) {
 	t := &abbrevs{}
 	err := f.eachAbbrev(off, &f.tablesLeft, func(code uint64, a *abbrev) bool {
 		t.cost += 128 + 64*len(a.specs)
+		a.specs = slices.Clone(a.specs)
 		a.plan(e)
 		t.add(code, *a)
 		return true
@@ -72,7 +76,7 @@ func (f *file) readAbbrevs(off uint64, e encoding) (*abbrevs, error) {
 	return t, err
 }
 
-// eachAbbrev calls visit for the abbreviations of a table until it says false. Many units may share one table, so what is read in all has a
+// eachAbbrev calls visit for the abbreviations of a table until it says false; their specs are lent. Many units may share one table, so what is read in all has a
 // bound, of which so much is left.
 func (f *file) eachAbbrev(off uint64, left *int, visit func(code uint64, a *abbrev) bool) error {
 	s, c := f.abbrev, f.cursor(f.abbrev)
@@ -83,8 +87,9 @@ func (f *file) eachAbbrev(off uint64, left *int, visit func(code uint64, a *abbr
 		if code == 0 || c.err != nil {
 			return c.err
 		}
-		a := abbrev{tag: dwarf.Tag(c.uleb()), children: c.u8() != 0}
+		a := abbrev{tag: dwarf.Tag(c.uleb()), children: c.u8() != 0, specs: f.specs[:0]}
 		a.readSpecs(c)
+		f.specs = a.specs
 		if *left -= 1 + len(a.specs); *left < 0 {
 			return errWork
 		}
@@ -151,6 +156,7 @@ func (a *abbrev) plan(e encoding) {
 		tagCallSite, tagGNUCallSite:
 		a.role = roleLeaf
 	}
+	a.steps = make([]step, 0, len(a.specs))
 	for _, s := range a.specs {
 		n, fixed := e.size(s.form)
 		switch {

@@ -18,6 +18,7 @@ type file struct {
 	split    bool // a .dwo file, or a part of a .dwp
 	units    []unit
 	cursors  map[*section]*cursor
+	streams  map[*section]*cursor
 	elf      *elfx.File
 	inflated []*inflated
 	closer   io.Closer // of the file, where it is ours; or nil
@@ -34,7 +35,8 @@ type shared struct {
 	tables *cache[abbrevKey, *abbrevs]
 	names  *cache[nameKey, *name]
 
-	tablesLeft, rootsLeft int // see maxTablesRead
+	tablesLeft, rootsLeft int    // see maxTablesRead
+	specs                 []spec // memory for those of one abbreviation
 }
 
 // abbrevKey is where a table of abbreviations lies, and what else its meaning depends on.
@@ -46,7 +48,7 @@ type abbrevKey struct {
 
 func (s *shared) newFile(f *elfx.File, closer io.Closer) *file {
 	s.files++
-	return &file{shared: s, id: s.files, elf: f, closer: closer, cursors: make(map[*section]*cursor)}
+	return &file{shared: s, id: s.files, elf: f, closer: closer, cursors: make(map[*section]*cursor), streams: make(map[*section]*cursor)}
 }
 
 // openFile finds the sections of a file; suffix is ".dwo" for those of split units.
@@ -93,6 +95,16 @@ func (f *file) cursor(s *section) *cursor {
 	if c == nil {
 		c = newCursor(s, recordChunk)
 		f.cursors[s] = c
+	}
+	return c
+}
+
+// stream is for what is read from end to end. It is the same cursor each time, so one reader must be done before the next begins.
+func (f *file) stream(s *section) *cursor {
+	c := f.streams[s]
+	if c == nil {
+		c = newCursor(s, streamChunk)
+		f.streams[s] = c
 	}
 	return c
 }

@@ -88,7 +88,7 @@ func (u *unit) readFunctions(isCode func(uint64) bool) (*functions, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &functionReader{u: u, c: newCursor(u.file.info, streamChunk), abbrevs: table, isCode: isCode}
+	r := &functionReader{u: u, c: u.file.stream(u.file.info), abbrevs: table, isCode: isCode}
 	r.c.seek(u.dies, u.end)
 	if err := r.walk(); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package dwarf
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -99,6 +100,17 @@ func (z *inflated) ReadAt(p []byte, off uint64) error {
 	return nil
 }
 
+// inMemory lends n bytes; nil when they aren't in memory.
+func (z *inflated) inMemory(off uint64, n int) []byte {
+	if !z.read {
+		z.read, z.err = true, z.inflate()
+	}
+	if z.err != nil || off > uint64(len(z.mem)) || uint64(n) > uint64(len(z.mem))-off {
+		return nil
+	}
+	return z.mem[off : off+uint64(n) : off+uint64(n)]
+}
+
 var _ pager.File = (*inflated)(nil)
 
 func (z *inflated) inflate() (err error) {
@@ -132,10 +144,13 @@ func (z *inflated) fill(r io.Reader) error {
 	if z.size > maxInMemory {
 		return z.spill(r)
 	}
-	var err error
-	if z.mem, err = io.ReadAll(io.LimitReader(r, int64(z.size))); err == nil && uint64(len(z.mem)) != z.size {
+	z.mem = make([]byte, 0, min(z.size, 4*z.section.Size)) // compilers' sections shrink to a third
+	b := bytes.NewBuffer(z.mem)
+	_, err := io.CopyN(b, r, int64(z.size))
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
+	z.mem = b.Bytes()
 	return err
 }
 

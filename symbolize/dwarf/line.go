@@ -86,7 +86,7 @@ func (t *lineTable) path(n uint32) (string, error) {
 }
 
 // join puts the name of a file together: relative to its folder, and that to the unit's. Files count from 1 and folder 0 is the unit's
-// own, up to DWARF 4; from 5 on both count from 0.
+// own, up to DWARF 4; from 5 on both count from 0, and the first folder is the unit's, which may itself be relative.
 func (t *lineTable) join(n uint32) (string, error) {
 	u := t.unit
 	i := uint64(n)
@@ -110,7 +110,7 @@ func (t *lineTable) join(n uint32) (string, error) {
 			return "", err
 		}
 	}
-	if !path.IsAbs(dir) {
+	if !path.IsAbs(dir) && (u.linesVersion < 5 || f.dir != 0) {
 		root, err := u.string(u.dir)
 		if err != nil {
 			return "", err
@@ -148,7 +148,7 @@ type lineProgram struct {
 func (u *unit) readLines(isCode func(uint64) bool) (*lineTable, error) {
 	s := u.file.line
 	p := &lineProgram{
-		lineTable: &lineTable{unit: u}, isCode: isCode, c: newCursor(s, streamChunk),
+		lineTable: &lineTable{unit: u}, isCode: isCode, c: u.file.stream(s),
 	}
 	p.c.seek(u.lines.u, s.size)
 	end, is64 := p.c.initialLength()

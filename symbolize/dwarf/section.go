@@ -148,6 +148,12 @@ func (c *cursor) need(n int) bool {
 		return false
 	}
 	size := int(min(uint64(max(c.chunk, n)), c.end-off))
+	if z, ok := c.s.file.(*inflated); ok {
+		if b := z.inMemory(c.s.base+off, size); b != nil {
+			c.base, c.i, c.buf = off, 0, b
+			return true
+		}
+	}
 	if cap(c.mem) < size {
 		c.mem = make([]byte, size)
 	}

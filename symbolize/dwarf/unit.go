@@ -129,7 +129,7 @@ func (u *unit) rootAbbrev(code uint64) (found *abbrev, err error) {
 	}
 	err = f.eachAbbrev(u.abbrevAt, &f.rootsLeft, func(n uint64, a *abbrev) bool {
 		if n == code {
-			found = a
+			found = a // its specs are read before others are
 		}
 		return found == nil
 	})
