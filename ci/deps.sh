@@ -9,9 +9,10 @@ set -euo pipefail
 declare -A needs=(
 	# eBPF objects (llvm-strip for bpf2go, the kernel's and libbpf's headers), the format of the C code, the flame graph bundle.
 	[build]="clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev git make npm=npm"
-	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load.
+	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load;
+	# makers of debug files and a server of them.
 	[test]="strace gcc g++ clang-19 libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross musl-tools binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool tcpreplay
-		nginx-light redis-server postgresql wrk python3 node=nodejs javac=openjdk-17-jdk-headless"
+		nginx-light redis-server postgresql wrk dwz elfutils debuginfod python3 node=nodejs javac=openjdk-17-jdk-headless"
 	# Programs whose stacks are hard to walk.
 	[stacks]="gdb openssl sqlite3"
 	# Other kernels, booted in qemu.

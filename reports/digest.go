@@ -217,6 +217,9 @@ func (r *Record) unnamedFrames() section {
 		}
 		s.add(label, phrases{printable(in)})
 	}
+	var lineless phrases
+	lineless.each(nonZero(r.Lineless), "count")
+	s.add("without lines", lineless)
 	return s
 }
 

@@ -66,7 +66,9 @@ type Record struct {
 	Unnamed map[string]int64 `json:"unnamed,omitempty"`
 	// UnnamedIn says where they are: a line for each mapping, those with most of them first.
 	UnnamedIn []string `json:"unnamed_in,omitempty"`
-	Cost      Cost     `json:"cost,omitzero"`
+	// Lineless counts places whose lines or inlined calls are missing although the file has debug information.
+	Lineless map[string]int64 `json:"lineless,omitempty"`
+	Cost     Cost             `json:"cost,omitzero"`
 	// Certified are what this way to record was measured to cost workloads on this machine: a line for each workload of the certificate.
 	Certified []string `json:"certified,omitempty"`
 
@@ -288,7 +290,7 @@ func set(field any, value string) bool {
 // setGrouped takes the facts of which there is one for each cause, reason or message.
 func (r *Record) setGrouped(key, value string) bool {
 	group, name, _ := strings.Cut(key, ".")
-	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed, "guessed_ns": &r.GuessedNS, "broken_ns": &r.BrokenNS}[group]
+	counts := map[string]*map[string]int64{"lost": &r.Lost, "lost_ns": &r.LostNS, "unnamed": &r.Unnamed, "guessed_ns": &r.GuessedNS, "broken_ns": &r.BrokenNS, "lineless": &r.Lineless}[group]
 	lines := map[string]*[]string{"warning": &r.Warnings, "degraded": &r.Degraded, "unnamed_in": &r.UnnamedIn, "unwind_fault": &r.UnwindFaults, "certified": &r.Certified}[group]
 	switch {
 	case name == "":

@@ -3,6 +3,7 @@
 package symbolize
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -17,9 +18,9 @@ var errReplaced = errors.New("build ID differs")
 
 // nameFiles names the addresses of ELF files and of the vdso. It gives back the mappings of memory files that aren't ELF:
 // some JIT compilers put their code there.
-func nameFiles(targets []*target, src Source, funcs *functions) (jit []*target) {
+func nameFiles(targets []*target, src Source, opts *Options, funcs *functions) (jit []*target) {
 	for _, group := range byFile(targets) {
-		for i, err := range nameFile(group, src, funcs) {
+		for i, err := range nameFile(group, src, opts, funcs) {
 			if t := group[i]; memoryFile(t.mapping.File) && notELF(err) {
 				jit = append(jit, t)
 				continue
@@ -79,12 +80,12 @@ func byFile(targets []*target) [][]*target {
 
 // nameFile names the addresses of one file. Its mappings may show it under several names, or in several processes of which
 // some have ended: the first that opens serves all. If none does, there is an error for each.
-func nameFile(group []*target, src Source, funcs *functions) []error {
+func nameFile(group []*target, src Source, opts *Options, funcs *functions) []error {
 	var errs []error
 	for _, t := range group {
 		named := false
 		err := withFile(t.mapping, src, func(f *elfx.File) {
-			nameIn(f, group, funcs)
+			nameIn(f, group, opts, funcs)
 			named = true
 		})
 		if named {
@@ -113,9 +114,11 @@ func withFile(m *profile.Mapping, src Source, do func(*elfx.File)) error {
 }
 
 // nameIn looks the addresses of all mappings of a file up in it.
-func nameIn(f *elfx.File, group []*target, funcs *functions) {
+func nameIn(f *elfx.File, group []*target, opts *Options, funcs *functions) {
 	q := &query{funcs: funcs}
+	path := ""
 	for _, t := range group {
+		path = cmp.Or(path, t.mapping.File)
 		for _, l := range t.locations {
 			if vaddr, ok := f.Vaddr(l.Address - t.mapping.Start + t.mapping.Offset); ok {
 				q.add(t, l, vaddr)
@@ -128,37 +131,46 @@ func nameIn(f *elfx.File, group []*target, funcs *functions) {
 		return
 	}
 	want := q.addrs()
-	found, why := findFrames(f, want)
-	q.answer(want, found, why)
+	found := findFrames(f, path, want, opts)
+	q.answer(want, found.frames, found.why)
+	for _, it := range q.items {
+		if err := found.noLines[want.from(it.addr)]; err != nil {
+			it.target.lineless(err)
+		}
+	}
 }
 
-// findFrames gives the frames of each wanted vaddr, and the reason that holds for those without. In a Go program pclntab comes
-// first, for it has lines and inlined calls and survives stripping; the symbol tables then serve its C code.
-func findFrames(f *elfx.File, want addrs) ([][]frame, Unnamed) {
-	found := make([][]frame, len(want))
-	goErr := findGoFrames(f, want, found)
+// answers are what a file says of wanted vaddrs.
+type answers struct {
+	frames  [][]frame
+	why     Unnamed // the reason that holds for those without a frame
+	noLines []error // why lines or inlined calls of an address are missing that the file should have; or nil
+}
+
+// findFrames gives the frames of each wanted vaddr. In a Go program pclntab comes first, for it has lines and inlined calls and
+// survives stripping; the other tables then serve its C code.
+func findFrames(f *elfx.File, path string, want addrs, opts *Options) answers {
+	all := answers{frames: make([][]frame, len(want)), noLines: make([]error, len(want))}
+	goErr := findGoFrames(f, want, all.frames)
 	var rest addrs
 	var index []int
-	for i, frames := range found {
+	for i, frames := range all.frames {
 		if frames == nil {
 			rest = append(rest, want[i])
 			index = append(index, i)
 		}
 	}
 	if len(rest) == 0 {
-		return found, Unnamed{}
+		return all
 	}
-	names, stripped, err := findSymbols(f, rest)
-	for i, name := range names {
-		if name != "" {
-			found[index[i]] = []frame{nativeFrame(name)}
-		}
+	n := newNativeFile(f, path, opts.DebugFiles)
+	native := findNative(n, rest, opts.Names)
+	for i, k := range index {
+		all.frames[k], all.noLines[k] = native.frames[i], native.noLines[i]
 	}
-	switch err := errors.Join(goErr, err); {
-	case err != nil:
-		return found, fileError(err)
-	case stripped:
-		return found, Unnamed{Reason: NoSymbols}
+	all.why = native.why
+	if err := errors.Join(goErr, n.close()); err != nil {
+		all.why = fileError(err)
 	}
-	return found, Unnamed{Reason: NotCovered}
+	return all
 }

@@ -21,12 +21,13 @@ type functionKey struct {
 // functions adds functions to a profile, each once.
 type functions struct {
 	profile *profile.Profile
+	style   NameStyle
 	byKey   map[functionKey]*profile.Function
 	nextID  uint64
 }
 
-func newFunctions(p *profile.Profile) *functions {
-	f := &functions{profile: p, byKey: make(map[functionKey]*profile.Function), nextID: 1}
+func newFunctions(p *profile.Profile, style NameStyle) *functions {
+	f := &functions{profile: p, style: style, byKey: make(map[functionKey]*profile.Function), nextID: 1}
 	for _, fn := range p.Function {
 		f.byKey[functionKey{fn.Name, fn.SystemName, fn.Filename, fn.StartLine}] = fn
 		f.nextID = max(f.nextID, fn.ID+1)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/symbolize/internal/pager"
 )
 
 // From Go 1.18 on, addresses in pclntab count from the start of Go's text, and inline trees lie in a stretch of data of
@@ -76,7 +77,7 @@ func scanGoTable(f *elfx.File) (table *goTable) {
 
 // newGoTable reads the header of a table.
 func newGoTable(f *elfx.File, vaddr, off, size uint64) (*goTable, error) {
-	t := &goTable{file: f, tab: newPager(f, off, size), vaddr: vaddr}
+	t := &goTable{file: f, tab: pager.New(f, off, size), vaddr: vaddr}
 	if err := t.parseHeader(); err != nil {
 		return nil, err
 	}

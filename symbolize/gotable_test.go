@@ -296,8 +296,8 @@ func FuzzFile(f *testing.F) {
 			return
 		}
 		want := addrs{0, imageBase + 0x1000, imageText, imageText + 0x25, imageText + 0x100, 1 << 40, ^uint64(0)}
-		found, _ := findFrames(file, want)
-		for _, frames := range found {
+		found := findFrames(file, "", want, &Options{})
+		for _, frames := range found.frames {
 			if len(frames) > maxGoInline {
 				t.Errorf("%d frames", len(frames))
 			}

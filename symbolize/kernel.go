@@ -53,7 +53,7 @@ func answerKernel(q *query, want addrs, names []string) {
 			it.target.unnamed(NotCovered, "", 1)
 			continue
 		}
-		it.loc.Line = q.funcs.lines([]frame{nativeFrame(name)})
+		it.loc.Line = q.funcs.lines([]frame{q.funcs.style.frame(name)})
 		it.target.count(it.loc)
 	}
 }
@@ -224,7 +224,7 @@ func (k *kallsyms) answer(q *query, want addrs) {
 			it.target.unnamed(NotCovered, "", 1)
 			continue
 		}
-		it.loc.Line = q.funcs.lines([]frame{nativeFrame(string(s.name))})
+		it.loc.Line = q.funcs.lines([]frame{q.funcs.style.frame(string(s.name))})
 		it.target.count(it.loc)
 	}
 }

@@ -3,6 +3,7 @@
 package symbolize
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/ianlancetaylor/demangle"
@@ -18,14 +19,53 @@ const (
 // a profile fall apart by instantiation. The mangled name, kept as SystemName, still tells these apart.
 var demangleOptions = []demangle.Option{demangle.NoParams, demangle.NoTemplateParams, demangle.MaxLength(maxDemangle)}
 
-// nativeFrame is the frame of a symbol that a C, C++ or Rust compiler may have mangled.
-func nativeFrame(symbol string) frame {
-	return frame{name: demangled(symbol), symbol: symbol}
+// fullOptions keep both, and the parameters make overloads differ.
+var fullOptions = []demangle.Option{demangle.MaxLength(maxDemangle)}
+
+// NameStyle says how the names of native functions are written.
+type NameStyle struct {
+	Full bool // with parameters and template arguments
+	Fold bool // without what a compiler adds to parts and clones of a function: ".cold", ".isra.0"
 }
 
-// demangled is the readable form of a C++ or Rust symbol (v0, or legacy without its hash), and any other symbol itself. Names
-// come from hostile files and the demangler is large, so a panic in it leaves the symbol as it is.
-func demangled(symbol string) (name string) {
+// frame is the frame of a symbol that a C, C++ or Rust compiler may have mangled.
+func (s NameStyle) frame(symbol string) frame {
+	return frame{name: s.name(symbol), symbol: symbol}
+}
+
+// name is the readable form of a C++ or Rust symbol (v0, or legacy without its hash), and any other symbol itself.
+func (s NameStyle) name(symbol string) string {
+	plain := symbol
+	if s.Fold {
+		plain = withoutClones(symbol)
+	}
+	if s.Full {
+		return demangled(plain, fullOptions)
+	}
+	return demangled(plain, demangleOptions)
+}
+
+// clones are what gcc and clang add to the names of functions that they split or copied. A number may follow.
+var clones = []string{"cold", "isra", "part", "constprop", "lto_priv", "llvm", "localalias", "warm", "unlikely"}
+
+// withoutClones drops such suffixes from the end of a symbol.
+func withoutClones(symbol string) string {
+	for {
+		s := strings.TrimRight(symbol, "0123456789")
+		if s == symbol || !strings.HasSuffix(s, ".") {
+			s = symbol + "."
+		}
+		s = s[:len(s)-1]
+		i := strings.LastIndexByte(s, '.')
+		if i <= 0 || !slices.Contains(clones, s[i+1:]) {
+			return symbol
+		}
+		symbol = s[:i]
+	}
+}
+
+// demangled demangles. Names come from hostile files and the demangler is large, so a panic in it leaves the symbol as it is.
+func demangled(symbol string, options []demangle.Option) (name string) {
 	if len(symbol) > maxMangled {
 		return symbol
 	}
@@ -34,7 +74,7 @@ func demangled(symbol string) (name string) {
 			name = symbol
 		}
 	}()
-	return demangle.Filter(symbol, demangleOptions...)
+	return demangle.Filter(symbol, options...)
 }
 
 // preferName says whether, of two names for one address, the first is the one that people use: without a suffix that a

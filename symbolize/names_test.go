@@ -18,7 +18,7 @@ func TestDemangled(t *testing.T) {
 		{"_Znonsense", "_Znonsense"},
 		{"_Z" + strings.Repeat("N", maxSymbol), "_Z" + strings.Repeat("N", maxSymbol)},
 	} {
-		if got := demangled(tc.symbol); got != tc.want {
+		if got := (NameStyle{}).name(tc.symbol); got != tc.want {
 			t.Errorf("%.60s: %.60q, want %.60q", tc.symbol, got, tc.want)
 		}
 	}
@@ -65,7 +65,7 @@ func FuzzDemangle(f *testing.F) {
 		if len(symbol) > maxSymbol {
 			return
 		}
-		if got := demangled(symbol); got != symbol && len(got) > 1<<maxDemangle {
+		if got := (NameStyle{Full: true}).name(symbol); got != symbol && len(got) > 1<<maxDemangle {
 			t.Errorf("%q has a name of %d bytes", symbol, len(got))
 		}
 	})

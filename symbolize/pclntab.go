@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/symbolize/internal/pager"
 )
 
 // A Go program carries pclntab, which its runtime needs to print stacks, so it is there in stripped programs too. It is a
@@ -43,7 +44,7 @@ var goMagics = map[uint32]goVersion{0xfffffffb: go12, 0xfffffffa: go116, 0xfffff
 // goTable is an open pclntab. Its offsets count from the start of the table.
 type goTable struct {
 	file    *elfx.File
-	tab     *pager
+	tab     *pager.Pager
 	vaddr   uint64 // of the table
 	version goVersion
 	quantum uint64 // smallest instruction in bytes
@@ -84,7 +85,7 @@ func findGoFrames(f *elfx.File, want addrs, found [][]frame) error {
 // parseHeader reads the header of the table in t.tab.
 func (t *goTable) parseHeader() error {
 	var h [8 + 8*8]byte
-	if err := t.tab.read(h[:], 0); err != nil {
+	if err := t.tab.Read(h[:], 0); err != nil {
 		return err
 	}
 	le := binary.LittleEndian
@@ -94,7 +95,7 @@ func (t *goTable) parseHeader() error {
 	}
 	word := func(i int) uint64 { return le.Uint64(h[8+8*i:]) }
 	t.version, t.quantum, t.numFuncs = version, uint64(h[6]), word(0)
-	if t.numFuncs == 0 || t.numFuncs > t.tab.size/8 {
+	if t.numFuncs == 0 || t.numFuncs > t.tab.Size()/8 {
 		return fmt.Errorf("%d functions", t.numFuncs)
 	}
 	switch version {
@@ -112,7 +113,7 @@ func (t *goTable) parseHeader() error {
 
 // findOldFiles reads where Go before 1.16 has its table of files: behind functab.
 func (t *goTable) findOldFiles() error {
-	off, err := t.tab.uint32(t.funcTab + (2*t.numFuncs+1)*8)
+	off, err := t.tab.Uint32(t.funcTab + (2*t.numFuncs+1)*8)
 	t.fileTab = uint64(off)
 	return err
 }
@@ -120,12 +121,12 @@ func (t *goTable) findOldFiles() error {
 // checkBounds refuses tables that don't fit their section, so that sums of offsets can't overflow later.
 func (t *goTable) checkBounds() error {
 	for _, off := range []uint64{t.funcNames, t.cuTab, t.fileTab, t.pcTab, t.funcTab} {
-		if off >= t.tab.size {
-			return fmt.Errorf("table at %#x of %#x bytes", off, t.tab.size)
+		if off >= t.tab.Size() {
+			return fmt.Errorf("table at %#x of %#x bytes", off, t.tab.Size())
 		}
 	}
-	if t.funcTab+(2*t.numFuncs+1)*t.fieldSize() > t.tab.size {
-		return fmt.Errorf("%d functions in %#x bytes", t.numFuncs, t.tab.size)
+	if t.funcTab+(2*t.numFuncs+1)*t.fieldSize() > t.tab.Size() {
+		return fmt.Errorf("%d functions in %#x bytes", t.numFuncs, t.tab.Size())
 	}
 	return nil
 }
@@ -141,10 +142,10 @@ func (t *goTable) fieldSize() uint64 {
 // field reads a field of functab: entries have a pc and an offset, and one last pc ends the table.
 func (t *goTable) field(i uint64) (uint64, error) {
 	if t.version >= go118 {
-		v, err := t.tab.uint32(t.funcTab + 4*i)
+		v, err := t.tab.Uint32(t.funcTab + 4*i)
 		return uint64(v), err
 	}
-	return t.tab.uint64(t.funcTab + 8*i)
+	return t.tab.Uint64(t.funcTab + 8*i)
 }
 
 // pc is the vaddr at which function i starts.
@@ -170,7 +171,7 @@ func (t *goTable) find(pc uint64) (goFunc, bool, error) {
 		return goFunc{}, false, failed
 	}
 	off, err := t.field(2*uint64(n-1) + 1)
-	if err != nil || off >= t.tab.size {
+	if err != nil || off >= t.tab.Size() {
 		return goFunc{}, false, err
 	}
 	f, err := t.readFunc(t.funcBase + off)
@@ -195,7 +196,7 @@ func (t *goTable) readFunc(off uint64) (goFunc, error) {
 	if t.version < go120 {
 		fields = b[:32]
 	}
-	if err := t.tab.read(fields, off+entry); err != nil {
+	if err := t.tab.Read(fields, off+entry); err != nil {
 		return goFunc{}, err
 	}
 	word := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
@@ -218,12 +219,12 @@ func (t *goTable) readInline(f *goFunc, off, pcdata, funcdata uint64) error {
 	if pcdata <= pcdataInlineIndex || funcdata <= funcdataInlineTree || t.module.gofunc == 0 {
 		return nil
 	}
-	tree, err := t.tab.uint32(off + 4*(pcdata+funcdataInlineTree))
+	tree, err := t.tab.Uint32(off + 4*(pcdata+funcdataInlineTree))
 	if err != nil || tree == ^uint32(0) {
 		return err
 	}
 	f.inlineTree = tree
-	f.pcInline, err = t.tab.uint32(off + 4*pcdataInlineIndex)
+	f.pcInline, err = t.tab.Uint32(off + 4*pcdataInlineIndex)
 	return err
 }
 
@@ -291,13 +292,13 @@ func (t *goTable) fileName(f *goFunc, number int32) (string, error) {
 		return "", nil
 	}
 	if t.version == go12 {
-		off, err := t.tab.uint32(t.fileTab + 4*uint64(number))
+		off, err := t.tab.Uint32(t.fileTab + 4*uint64(number))
 		if err != nil {
 			return "", err
 		}
 		return t.string(uint64(off))
 	}
-	off, err := t.tab.uint32(t.cuTab + 4*(uint64(f.cu)+uint64(number)))
+	off, err := t.tab.Uint32(t.cuTab + 4*(uint64(f.cu)+uint64(number)))
 	if err != nil || off == ^uint32(0) {
 		return "", err
 	}
@@ -308,7 +309,7 @@ func (t *goTable) name(off uint32) (string, error) { return t.string(t.funcNames
 
 func (t *goTable) string(off uint64) (string, error) {
 	var buf [128]byte
-	s, err := t.tab.cstring(buf[:0], off)
+	s, err := t.tab.CString(buf[:0], off, maxSymbol)
 	return string(s), err
 }
 
@@ -343,7 +344,7 @@ func (t *goTable) value(f *goFunc, table uint32, pc uint64) (int32, bool, error)
 func (t *goTable) varint(off *uint64) (uint32, error) {
 	var v uint32
 	for shift := 0; shift < 35; shift += 7 {
-		b, err := t.tab.uint8(*off)
+		b, err := t.tab.Uint8(*off)
 		if err != nil {
 			return 0, err
 		}
@@ -394,6 +395,6 @@ func (t *goTable) nameStarts(off uint32) bool {
 	if off == 0 {
 		return true
 	}
-	before, err := t.tab.uint8(t.funcNames + uint64(off) - 1)
+	before, err := t.tab.Uint8(t.funcNames + uint64(off) - 1)
 	return err == nil && before == 0
 }

@@ -24,11 +24,14 @@ const (
 	FileUnreadable Reason = "file unreadable" // the error of the open or read
 	InvalidELF     Reason = "ELF invalid"     // what is wrong, and where
 	NoPerfMap      Reason = "no perf map"
-	BadPerfMap     Reason = "perf map unreadable" // the error
-	BadJITDump     Reason = "jitdump unreadable"  // the error
+	BadPerfMap     Reason = "perf map unreadable"                        // the error
+	BadJITDump     Reason = "jitdump unreadable"                         // the error
+	BadDebugInfo   Reason = "debug information unreadable"               // what is wrong, and where
+	NoDebugPart    Reason = "a part of the debug information is missing" // which
 	KernelHidden   Reason = "kernel addresses hidden (kernel.kptr_restrict, or CAP_SYSLOG missing)"
 	KernelReplaced Reason = "another kernel (build ID differs)"
 	NoKallsyms     Reason = "kernel symbols unreadable" // the error
+	LeftForLater   Reason = "not looked for yet"
 	NoMapping      Reason = "address outside every mapping"
 )
 
@@ -43,6 +46,9 @@ type MappingReport struct {
 	Locations int
 	Named     int
 	Unnamed   []Unnamed
+	// Lineless counts locations of which lines, inlined calls or their names are missing, because debug information that the file has
+	// couldn't be read. They may be Named all the same.
+	Lineless []Unnamed
 }
 
 // Unnamed counts the locations of a mapping that one reason left without a name.
@@ -71,9 +77,13 @@ func (r *Report) Named() int {
 
 // Unnamed adds up the reasons of all mappings, without their details, most locations first.
 func (r *Report) Unnamed() []Unnamed {
+	return sumUp(r.Mappings, func(m MappingReport) []Unnamed { return m.Unnamed })
+}
+
+func sumUp(mappings []MappingReport, of func(MappingReport) []Unnamed) []Unnamed {
 	sums := make(map[Reason]int)
-	for _, m := range r.Mappings {
-		for _, u := range m.Unnamed {
+	for _, m := range mappings {
+		for _, u := range of(m) {
 			sums[u.Reason] += u.Locations
 		}
 	}
@@ -85,6 +95,11 @@ func (r *Report) Unnamed() []Unnamed {
 		return cmp.Or(b.Locations-a.Locations, cmp.Compare(a.Reason, b.Reason))
 	})
 	return all
+}
+
+// Lineless adds up why lines are missing in all mappings.
+func (r *Report) Lineless() []Unnamed {
+	return sumUp(r.Mappings, func(m MappingReport) []Unnamed { return m.Lineless })
 }
 
 // Worst returns up to n mappings that have locations without a name, those with most of them first.

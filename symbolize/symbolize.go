@@ -7,7 +7,8 @@
 // kind has one source, in a file of its own:
 //
 //	kernel.go   [kernel.kallsyms], [module], [bpf]   /proc/kallsyms, read once
-//	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), and for Go programs pclntab (pclntab.go)
+//	elf.go      files and [vdso]                     .symtab and .dynsym (symtab.go), debug information (native.go),
+//	                                                 and for Go programs pclntab (pclntab.go)
 //	perfmap.go  memory without a file                the perf map of the process' JIT; or its jitdump (jitdump.go);
 //	                                                 names that V8 and HotSpot write are
 //	                                                 read by v8.go and jvm.go
@@ -30,6 +31,8 @@ import (
 	"os"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/symbolize/debugfile"
 )
 
 // Object is an open ELF image of a mapping: a file, or bytes copied from memory.
@@ -50,13 +53,21 @@ type Source interface {
 	JITDump(m *profile.Mapping) (io.ReadCloser, error)
 }
 
-// Options change where the names of the kernel come from. The zero value, like nil, means the running kernel.
+// Options change where names come from and how they are written. The zero value, like nil, means the running kernel.
 type Options struct {
 	// KernelNames asks the running kernel itself for the symbols of sorted addresses: "name", or "name [module]", "" for none. It is
 	// tried before Kallsyms, which serves when it is nil or returns an error.
 	KernelNames func(addresses []uint64) ([]string, error)
 	// Kallsyms opens the symbols of the kernel that was profiled; nil opens /proc/kallsyms.
 	Kallsyms func() (io.ReadCloser, error)
+	// LeaveFiles leaves the addresses of files to a later call, which may be on another machine. The kernel, the vdso and code made at run
+	// time are named all the same: their names are known only where and when the profile was recorded.
+	LeaveFiles bool
+	// DebugFiles finds the debug files of stripped programs, and parts of debug information that lie in files of their own; nil
+	// uses only what each file has itself.
+	DebugFiles *debugfile.Finder
+	// Names says how native functions are called; the zero value keeps names short and tells clones of a function apart.
+	Names NameStyle
 	// KernelBuildID is the GNU build ID of the kernel that Kallsyms speaks of, in hexadecimal. When it and the build ID of the
 	// [kernel.kallsyms] mapping are both known and differ, the kernel's frames stay unnamed. "" doesn't check.
 	KernelBuildID string
@@ -76,7 +87,7 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 		opts = &Options{}
 	}
 	targets := newTargets(p)
-	funcs := newFunctions(p)
+	funcs := newFunctions(p, opts.Names)
 	byKind := make(map[kind][]*target)
 	for _, t := range targets {
 		k := kindOf(t.mapping)
@@ -85,7 +96,10 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 	nameNothing(byKind[kindNone])
 	nameKernel(byKind[kindKernel], opts, funcs)
 	nameVsyscall(byKind[kindVsyscall], funcs)
-	jit := nameFiles(byKind[kindFile], src, funcs)
+	if opts.LeaveFiles {
+		byKind[kindFile] = leave(byKind[kindFile])
+	}
+	jit := nameFiles(byKind[kindFile], src, opts, funcs)
 	jit = append(byKind[kindAnon], jit...)
 	nameJITDumps(jit, src, funcs)
 	namePerfMaps(jit, src, funcs)
@@ -96,6 +110,18 @@ func Profile(p *profile.Profile, src Source, opts *Options) (*Report, error) {
 		report.Mappings = append(report.Mappings, t.report)
 	}
 	return report, nil
+}
+
+// leave notes why the addresses of files have no names, and gives back the other mappings.
+func leave(targets []*target) (rest []*target) {
+	for _, t := range targets {
+		if t.mapping.File == "[vdso]" || memoryFile(t.mapping.File) {
+			rest = append(rest, t)
+			continue
+		}
+		t.unnamed(LeftForLater, "", len(t.locations))
+	}
+	return rest
 }
 
 // nameNothing is the source of locations outside every mapping.

@@ -375,9 +375,9 @@ func TestGoWithoutSections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, why := findFrames(f, addrs{main})
-	if len(found[0]) != 1 || found[0][0].name != "main.main" {
-		t.Errorf("%v, %v; want main.main", found, why)
+	found := findFrames(f, path, addrs{main}, &Options{})
+	if len(found.frames[0]) != 1 || found.frames[0][0].name != "main.main" {
+		t.Errorf("%v; want main.main", found)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/symbolize/internal/pager"
 )
 
 const (
@@ -26,8 +27,8 @@ var errOverlap = errors.New("symbols overlap too often")
 type symtab struct {
 	file    *elfx.File
 	want    addrs
-	section []uint16  // section[i] holds want[i], 0 when no section does
-	strings [2]*pager // of .symtab and .dynsym
+	section []uint16        // section[i] holds want[i], 0 when no section does
+	strings [2]*pager.Pager // of .symtab and .dynsym
 
 	// covers[i] is the best symbol whose size covers want[i]. labels[i] is the last one that starts after want[i-1] and not
 	// after want[i], of any size: a symbol without size reaches to the next one in its section.
@@ -75,7 +76,7 @@ func findSymbols(f *elfx.File, want addrs) (names []string, stripped bool, err e
 			continue
 		}
 		strs := sections[table.Link]
-		s.strings[i] = newPager(f, strs.Off, strs.Size)
+		s.strings[i] = pager.New(f, strs.Off, strs.Size)
 		if err := s.stream(table, uint8(i)); err != nil {
 			return nil, false, fmt.Errorf("%s: %w", name, err)
 		}
@@ -153,7 +154,7 @@ func (s *symtab) mappingSymbol(sym *symbol) (bool, error) {
 	if s.file.Machine() != elf.EM_AARCH64 || sym.size != 0 || !sym.local() || sym.function() {
 		return false, nil
 	}
-	c, err := s.strings[sym.table].uint8(uint64(sym.name))
+	c, err := s.strings[sym.table].Uint8(uint64(sym.name))
 	return c == '$', err
 }
 
@@ -230,7 +231,7 @@ func (s *symtab) compareNames(a, b *symbol) (int, error) {
 
 func (s *symtab) name(sym *symbol) (string, error) {
 	var buf [128]byte
-	name, err := s.strings[sym.table].cstring(buf[:0], uint64(sym.name))
+	name, err := s.strings[sym.table].CString(buf[:0], uint64(sym.name), maxSymbol)
 	if err != nil {
 		return "", fmt.Errorf("symbol name at %#x: %w", sym.name, err)
 	}

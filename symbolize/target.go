@@ -3,10 +3,13 @@
 package symbolize
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/symbolize/dwarf"
 )
 
 // kind says which source can name the addresses of a mapping.
@@ -89,17 +92,33 @@ func (t *target) count(l *profile.Location) {
 
 // unnamed notes why n locations stay without a name.
 func (t *target) unnamed(why Reason, detail string, n int) {
-	if n == 0 {
-		return
+	t.report.Unnamed = addReason(t.report.Unnamed, Unnamed{why, detail, n})
+}
+
+// lineless notes why lines of a location are missing.
+func (t *target) lineless(err error) {
+	u := Unnamed{BadDebugInfo, err.Error(), 1}
+	if errors.Is(err, dwarf.ErrNoSplit) || errors.Is(err, dwarf.ErrNoAlternate) {
+		u.Reason = NoDebugPart
 	}
-	for i, u := range t.report.Unnamed {
-		if u.Reason == why && u.Detail == detail {
-			t.report.Unnamed[i].Locations += n
-			return
+	t.report.Lineless = addReason(t.report.Lineless, u)
+}
+
+func addReason(all []Unnamed, u Unnamed) []Unnamed {
+	if u.Locations == 0 {
+		return all
+	}
+	for i, have := range all {
+		if have.Reason == u.Reason && (have.Detail == u.Detail || len(all) >= maxDetails) {
+			all[i].Locations += u.Locations
+			return all
 		}
 	}
-	t.report.Unnamed = append(t.report.Unnamed, Unnamed{Reason: why, Detail: detail, Locations: n})
+	return append(all, u)
 }
+
+// maxDetails bounds the reasons of one mapping that differ in detail only.
+const maxDetails = 100
 
 // finish sets what the mapping claims to have. A claim keeps pprof from looking for names itself, so files and lines are
 // claimed when all named locations have them, and functions when there is at least one.

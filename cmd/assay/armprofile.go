@@ -44,7 +44,7 @@ func (a armProfiler) Profile(ctx context.Context, arm string, pid int, work func
 	if workErr != nil {
 		return workErr
 	}
-	if err := finish(rec, opts); err != nil {
+	if err := finish(rec, opts, nameFlags{}); err != nil {
 		return err
 	}
 	return pprofio.WriteFile(filepath.Join(a.folder, strings.ReplaceAll(arm, "/", "-")+".pb.gz"), rec.Profile)

@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +38,7 @@ type recordFlags struct {
 	json   bool
 	quiet  bool
 	memory int // MiB
+	names  nameFlags
 }
 
 // defaultFreq keeps out of step with what happens a hundred times a second.
@@ -81,6 +81,8 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.StringVar(&f.opts.UnwindCache, "unwind-cache", defaultUnwindCache(), "folder where unwind tables are kept for the next time, empty for none")
 	fl.BoolVar(&f.opts.JavaMaps, "java-maps", false, "ask Java processes for the names of their compiled code, at the end (jcmd PID Compiler.perfmap)")
 	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
+	fl.BoolVar(&f.names.later, "no-symbols", false, "leave the names of programs and libraries to assay symbolize")
+	f.names.register(fl)
 	fl.StringVar(&f.format, "format", "pprof", "pprof, folded, text or flamegraph")
 	fl.StringVarP(&f.output, "output", "o", "", "file to write, - for stdout (default assay-MODE-TIME.pb.gz)")
 	fl.BoolVar(&f.json, "json", false, "write the summary as JSON, to stdout")
@@ -113,7 +115,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
-	if err := finish(rec, f.opts); err != nil {
+	if err := finish(rec, f.opts, f.names); err != nil {
 		return err
 	}
 	for _, j := range jobs {
@@ -181,13 +183,14 @@ func endCommand(ctx context.Context, c command) error {
 	return err
 }
 
-// maxUnnamedIn bounds how many mappings a profile tells of that have frames without a name.
-const maxUnnamedIn = 20
-
 // finish gives names to the profile and says what only names can tell.
-func finish(rec *profiler.Recording, recorded profiler.Options) error {
+func finish(rec *profiler.Recording, recorded profiler.Options, names nameFlags) error {
 	p := rec.Profile
-	opts := &symbolize.Options{KernelNames: bpf.KernelNames}
+	opts, err := names.options()
+	if err != nil {
+		return err
+	}
+	opts.KernelNames = bpf.KernelNames
 	report, err := symbolize.Profile(p, source{rec}, opts)
 	if err != nil {
 		return err
@@ -203,12 +206,7 @@ func finish(rec *profiler.Recording, recorded profiler.Options) error {
 	if err != nil {
 		return err
 	}
-	for _, u := range report.Unnamed() {
-		fs.AddInt("unnamed."+factName(string(u.Reason)), int64(u.Locations))
-	}
-	for i, m := range report.Worst(maxUnnamedIn) {
-		fs.Add("unnamed_in."+strconv.Itoa(i), m.String())
-	}
+	addNameFacts(&fs, report, opts.DebugFiles)
 	fs.Add("assay_version", version())
 	if err := quoteCertificate(&fs, recorded.Modes, recorded.Freq); err != nil {
 		fs.Add("warning.certificate", err.Error())
@@ -218,17 +216,6 @@ func finish(rec *profiler.Recording, recorded profiler.Options) error {
 	}
 	p.Comments = []string{fs.Comment()}
 	return nil
-}
-
-// factName turns a reason into a part of a key: lower case, other characters as _.
-func factName(s string) string {
-	s, _, _ = strings.Cut(s, " (")
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '_'
-	}, strings.ToLower(s))
 }
 
 // source gives the recording's files to the symbolizer.

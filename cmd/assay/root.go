@@ -60,7 +60,7 @@ It writes pprof profiles, and each says how it was measured: what was lost, how 
 	}
 	root.CompletionOptions.DisableDefaultCmd = false
 	root.AddCommand(
-		newRecord(), newRun(), newOverhead(), newTune(), newCapture(), newScenarios(), newWork(), newDoctor(), newVersion(),
+		newRecord(), newSymbolize(), newRun(), newOverhead(), newTune(), newCapture(), newScenarios(), newWork(), newDoctor(), newVersion(),
 	)
 	return root
 }

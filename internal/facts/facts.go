@@ -18,6 +18,7 @@ package facts
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,11 @@ func (f Facts) Group(prefix string) Facts {
 		}
 	}
 	return group
+}
+
+// Drop removes the facts whose keys begin with prefix.
+func (f *Facts) Drop(prefix string) {
+	*f = slices.DeleteFunc(*f, func(fact Fact) bool { return strings.HasPrefix(fact.Key, prefix) })
 }
 
 // Comment returns f as a comment for a profile.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package symbolize
+// Package pager reads small pieces of a stretch of a file through a small cache.
+package pager
 
 import (
 	"bytes"
 	"encoding/binary"
 	"io"
-
-	"github.com/assaylab/assay/internal/elfx"
 )
 
 const (
@@ -15,11 +14,16 @@ const (
 	maxPages = 64
 )
 
-// pager reads small pieces of a stretch of a file through a cache of 1 MiB. Look-ups come in the order of their addresses, so
-// nearly all hit the page of the one before. The file isn't mapped into memory, because a process that truncates its own file
-// would kill us with SIGBUS.
-type pager struct {
-	file  *elfx.File
+// File is what is read from. ReadAt fills p from a file offset, or says why it can't.
+type File interface {
+	ReadAt(p []byte, off uint64) error
+}
+
+// Pager reads a stretch of a file through a cache of 1 MiB. Look-ups come in the order of their addresses, so nearly all hit the
+// page of the one before. The file isn't mapped into memory, because a process that truncates its own file would kill us
+// with SIGBUS.
+type Pager struct {
+	file  File
 	base  uint64 // file offset of the stretch
 	size  uint64
 	pages map[uint64][]byte
@@ -28,12 +32,16 @@ type pager struct {
 	lastN uint64   // and its number
 }
 
-func newPager(f *elfx.File, base, size uint64) *pager {
-	return &pager{file: f, base: base, size: size, pages: make(map[uint64][]byte)}
+// New is a pager of the size bytes at offset base of f.
+func New(f File, base, size uint64) *Pager {
+	return &Pager{file: f, base: base, size: size, pages: make(map[uint64][]byte)}
 }
 
+// Size is the length of the stretch in bytes.
+func (p *Pager) Size() uint64 { return p.size }
+
 // page gives the bytes from off to the end of its page; at least one.
-func (p *pager) page(off uint64) ([]byte, error) {
+func (p *Pager) page(off uint64) ([]byte, error) {
 	if off >= p.size {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -48,7 +56,7 @@ func (p *pager) page(off uint64) ([]byte, error) {
 	return p.last[off%pageSize:], nil
 }
 
-func (p *pager) load(n uint64) ([]byte, error) {
+func (p *Pager) load(n uint64) ([]byte, error) {
 	if b, ok := p.pages[n]; ok {
 		return b, nil
 	}
@@ -73,8 +81,8 @@ func (p *pager) load(n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// read fills b from off.
-func (p *pager) read(b []byte, off uint64) error {
+// Read fills b from off.
+func (p *Pager) Read(b []byte, off uint64) error {
 	for len(b) > 0 {
 		page, err := p.page(off)
 		if err != nil {
@@ -86,7 +94,8 @@ func (p *pager) read(b []byte, off uint64) error {
 	return nil
 }
 
-func (p *pager) uint8(off uint64) (uint8, error) {
+// Uint8 reads the byte at off.
+func (p *Pager) Uint8(off uint64) (uint8, error) {
 	page, err := p.page(off)
 	if err != nil {
 		return 0, err
@@ -94,32 +103,34 @@ func (p *pager) uint8(off uint64) (uint8, error) {
 	return page[0], nil
 }
 
-func (p *pager) uint32(off uint64) (uint32, error) {
+// Uint32 reads the number at off.
+func (p *Pager) Uint32(off uint64) (uint32, error) {
 	var b [4]byte
-	err := p.read(b[:], off)
+	err := p.Read(b[:], off)
 	return binary.LittleEndian.Uint32(b[:]), err
 }
 
-func (p *pager) uint64(off uint64) (uint64, error) {
+// Uint64 reads the number at off.
+func (p *Pager) Uint64(off uint64) (uint64, error) {
 	var b [8]byte
-	err := p.read(b[:], off)
+	err := p.Read(b[:], off)
 	return binary.LittleEndian.Uint64(b[:]), err
 }
 
-// cstring appends the string at off, which a zero byte ends, to buf; at most maxSymbol bytes of it.
-func (p *pager) cstring(buf []byte, off uint64) ([]byte, error) {
+// CString appends the string at off, which a zero byte ends, to buf; at most limit bytes of it.
+func (p *Pager) CString(buf []byte, off uint64, limit int) ([]byte, error) {
 	for start := len(buf); ; {
 		page, err := p.page(off)
 		if err != nil {
 			return buf, err
 		}
-		page = page[:min(len(page), maxSymbol-(len(buf)-start))]
+		page = page[:min(len(page), limit-(len(buf)-start))]
 		if i := bytes.IndexByte(page, 0); i >= 0 {
 			return append(buf, page[:i]...), nil
 		}
 		buf = append(buf, page...)
 		off += uint64(len(page))
-		if len(buf)-start == maxSymbol {
+		if len(buf)-start == limit {
 			return buf, nil
 		}
 	}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dwarf finds the function, file and line of addresses, with the calls that were inlined there, in debug information of
+// versions 2 to 5.
+//
+// It reads what an address needs and no more:
+//
+//	unit.go      headers and root entries of all units, when a file is opened: which unit has which addresses
+//	function.go  the entries of a unit: its functions and inlined calls, as a table sorted by address
+//	line.go      the line program of a unit, as a table sorted by address
+//	name.go      the entry that has a function's name, one by one
+//	split.go     units whose entries lie in files of their own (.dwo, .dwp)
+//
+// The tables of units are kept within a budget, names too; sections are read in chunks and never held whole. So memory grows with
+// the number of units, about 300 bytes each, and not with the size of the file. (debug/dwarf of the Go tree holds the sections.)
+//
+// The files are hostile: each length and count has a bound, references are followed a bounded number of times, and what is read in all
+// is bounded by a budget of work. A malformed header or root entry is an error of Open, what else is malformed in a unit one of its own addresses.
+//
+// Formats: DWARF Debugging Information Format, versions 4 and 5, https://dwarfstd.org; the GNU extensions for split units,
+// https://gcc.gnu.org/wiki/DebugFission; and for alternate files dwz(1).
+package dwarf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+
+	"github.com/assaylab/assay/internal/elfx"
+)
+
+const (
+	maxString  = 4096    // bytes of a name or path that are read
+	maxWork    = 2 << 30 // bytes of entries and line programs that are read for one file
+	maxOverlap = 64      // ranges before an address that are tried
+	maxFrames  = 128     // calls inlined into each other
+
+	defaultBudget = 64 << 20
+)
+
+// ErrNone says that a file has no debug information.
+var ErrNone = errors.New("no debug information")
+
+// errWork says that the work that one file may cause is done.
+var errWork = fmt.Errorf("more than %d bytes of debug information read", int64(maxWork))
+
+// Options say what may be used. The zero value works.
+type Options struct {
+	// Budget is the number of bytes that tables and names which were read may take; 0 means 64 MiB.
+	Budget int
+	// Alternate opens the file that .gnu_debugaltlink names, by its path and build ID. nil: there is none.
+	Alternate func(path string, buildID []byte) (Image, error)
+	// Split opens a .dwo file by the folder of the compilation and the name in its skeleton. nil: there is none.
+	Split func(dir, name string) (Image, error)
+	// Package opens the .dwp file, which has all split units of a program. nil, like an Image without a File: there is none.
+	Package func() (Image, error)
+}
+
+// Image is an open ELF file that closes with the Data.
+type Image struct {
+	*elfx.File
+	io.Closer
+}
+
+// Frame is a function that an address belongs to.
+type Frame struct {
+	Name      string // as the linker knows the function where the file tells, else as the source has it; "" when not known
+	File      string // path; "" when not known
+	Line      int64  // of the code, or of the call that was inlined; 0 when not known
+	StartLine int64  // of the function's declaration; 0 when not known
+}
+
+// Data is the debug information of one file. It is made for the addresses of one profile: its budget of work isn't renewed. Its methods must not be called from several goroutines at once.
+type Data struct {
+	*shared
+	main    *file
+	code    []elfx.Load // executable segments
+	index   []unitRange
+	maxEnds []uint64 // the highest end of a range up to here
+	loaded  *cache[*unit, *unitTables]
+	work    uint64
+
+	pack         *packageFile
+	packErr      error
+	packageTried bool
+	closeErr     error // of files that were closed on the way
+}
+
+// unitRange is a range of addresses of a unit.
+type unitRange struct {
+	lo, hi uint64
+	unit   int32 // index of main.units
+}
+
+// unitTables are the tables of a unit. Its error is kept too, so that a malformed unit is read once.
+type unitTables struct {
+	split     *file // that the functions were read from, where it isn't the main one
+	functions *functions
+	lines     *lineTable
+	err       error
+}
+
+// In says whether a file has debug information.
+func In(f *elfx.File) bool {
+	_, plain := f.Section(".debug_info")
+	_, old := f.Section(".zdebug_info")
+	return plain || old
+}
+
+// Open reads the headers of the units of a file; ErrNone when it has none. f must stay usable as long as the Data is.
+func Open(f *elfx.File, opts *Options) (*Data, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	budget := cmp.Or(opts.Budget, defaultBudget)
+	shared := &shared{
+		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil), names: newCache[nameKey, *name](budget/4, nil),
+		tablesLeft: maxTablesRead, rootsLeft: maxRootsRead,
+	}
+	main, err := shared.openFile(f, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{shared: shared, main: main}
+	d.loaded = newCache[*unit](budget/2, d.unload)
+	for _, l := range f.Loads() {
+		if l.Executable() {
+			d.code = append(d.code, l)
+		}
+	}
+	err = main.readUnits(true)
+	if err == nil {
+		err = d.buildIndex()
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Close closes the files that were opened on the way; not the one that was given to Open.
+func (d *Data) Close() error {
+	d.loaded.clear()
+	err := errors.Join(d.closeErr, d.main.close())
+	if d.pack != nil {
+		err = errors.Join(err, d.pack.close())
+	}
+	return err
+}
+
+// unload closes the file of a split unit.
+func (d *Data) unload(t *unitTables) {
+	if t.split != nil {
+		d.closeErr = errors.Join(d.closeErr, t.split.close())
+	}
+}
+
+// isCode says whether code can lie at an address. The linker leaves entries about code that it dropped, at addresses near 0 or at the end.
+func (d *Data) isCode(addr uint64) bool {
+	for _, l := range d.code {
+		if addr-l.Vaddr < l.Memsz {
+			return true
+		}
+	}
+	return len(d.code) == 0 && addr != 0
+}
+
+// buildIndex sorts the ranges of all units.
+func (d *Data) buildIndex() error {
+	total := 0
+	for i := range d.main.units {
+		u := &d.main.units[i]
+		n, err := u.each(code{u.low, u.high, u.ranges}, func(lo, hi uint64) {
+			if lo < hi && d.isCode(lo) {
+				d.index = append(d.index, unitRange{lo, hi, int32(i)})
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if total += n; total > maxRanges {
+			return d.main.info.badf(u.off, "more than %d ranges of units", maxRanges)
+		}
+	}
+	slices.SortFunc(d.index, func(a, b unitRange) int {
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.unit, a.unit))
+	})
+	end := uint64(0)
+	for _, r := range d.index {
+		end = max(end, r.hi)
+		d.maxEnds = append(d.maxEnds, end)
+	}
+	return nil
+}
+
+// Frames appends the functions around an address to frames: the innermost inlined call first. It appends none when no unit has the
+// address, and one without a name when only its line is known, as in assembly, or where the functions of the unit can't be read, which is
+// the error.
+func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
+	var second *unitTables
+	n := sort.Search(len(d.index), func(i int) bool { return d.index[i].lo > pc })
+	for i := n - 1; i >= max(0, n-maxOverlap) && d.maxEnds[i] > pc; i-- {
+		if pc >= d.index[i].hi {
+			continue
+		}
+		t, err := d.tables(&d.main.units[d.index[i].unit])
+		if err != nil {
+			return t.lineOnly(frames, pc), err
+		}
+		if t.functions != nil && t.functions.find(pc) != noScope {
+			return t.frames(frames, pc)
+		}
+		if second == nil {
+			second = t
+		}
+	}
+	if second == nil {
+		return frames, nil
+	}
+	return second.frames(frames, pc)
+}
+
+// tables reads the tables of a unit, or has them.
+func (d *Data) tables(u *unit) (*unitTables, error) {
+	if t, ok := d.loaded.get(u); ok {
+		return t, t.err
+	}
+	if d.work > maxWork {
+		return &unitTables{}, errWork
+	}
+	t := &unitTables{}
+	t.err = d.load(u, t)
+	cost := 128
+	if t.functions != nil {
+		cost += t.functions.cost()
+	}
+	if t.lines != nil {
+		cost += t.lines.cost()
+	}
+	if t.split != nil {
+		cost += splitCost
+	}
+	d.loaded.put(u, t, cost)
+	return t, t.err
+}
+
+// load reads the tables of a unit. The lines of a split unit are in the file of its skeleton.
+func (d *Data) load(u *unit, t *unitTables) error {
+	if u.lines.present() {
+		var err error
+		if t.lines, err = u.readLines(d.isCode); err != nil {
+			return err
+		}
+		d.work += t.lines.length
+	}
+	if u.dwoName.present() && u.dwoID != 0 {
+		split, err := d.split(u)
+		if err != nil {
+			return err
+		}
+		u, t.split = split, split.file
+	}
+	d.work += u.end - u.off
+	var err error
+	t.functions, err = u.readFunctions(d.isCode)
+	return err
+}
+
+// position is the file and line of an address, as far as they are known.
+func (t *unitTables) position(pc uint64) (file string, line int64, err error) {
+	if t.lines == nil {
+		return "", 0, nil
+	}
+	r, ok := t.lines.find(pc)
+	if !ok {
+		return "", 0, nil
+	}
+	file, err = t.lines.path(r.file)
+	return file, int64(r.line), err
+}
+
+// lineOnly appends a frame without a name.
+func (t *unitTables) lineOnly(frames []Frame, pc uint64) []Frame {
+	file, line, err := t.position(pc)
+	if err != nil || file == "" {
+		return frames
+	}
+	return append(frames, Frame{File: file, Line: line})
+}
+
+// frames walks from the innermost scope of an address outwards: the line of each function is where the call in it was inlined.
+func (t *unitTables) frames(frames []Frame, pc uint64) ([]Frame, error) {
+	n := t.functions.find(pc)
+	if n == noScope {
+		return t.lineOnly(frames, pc), nil
+	}
+	file, line, err := t.position(pc)
+	first := len(frames)
+	for n != noScope && err == nil {
+		if len(frames)-first == maxFrames {
+			return frames, t.functions.unit.file.info.badf(t.functions.scopes[n].entry, "more than %d inlined calls", maxFrames)
+		}
+		s := &t.functions.scopes[n]
+		var name *name
+		if name, err = t.functions.name(n); err != nil {
+			break
+		}
+		frames = append(frames, Frame{Name: cmp.Or(name.linkage, name.plain), File: file, Line: line, StartLine: name.line})
+		file, line = "", int64(s.callLine)
+		if s.parent != noScope && t.lines != nil {
+			file, err = t.lines.path(s.callFile)
+		}
+		n = s.parent
+	}
+	return frames, err
+}
