@@ -30,8 +30,12 @@ def frames(maps):
     while frame is not None:
         if frame.pc() == 0:
             break  # below the first call of a goroutine
-        if frame.type() != gdb.INLINE_FRAME:
-            found.append(place(maps, frame.pc() - (not exact)))
+        # Frames that gdb infers from debug information have no place on the stack.
+        if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
+            where = place(maps, frame.pc() - (not exact))
+            if found and not where[0]:
+                break  # gdb goes on over the end of a stack
+            found.append(where)
             # Under a signal handler stands what was interrupted, and no call.
             exact = frame.type() == gdb.SIGTRAMP_FRAME
         frame = frame.older()
