@@ -200,7 +200,7 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	for i, text := range r.warnings() {
 		f.Add("warning."+strconv.Itoa(i), text)
 	}
-	for i, text := range r.degraded {
+	for i, text := range slices.Concat(r.degraded, r.agg.python.reasons()) {
 		f.Add("degraded."+strconv.Itoa(i), text)
 	}
 	var u unix.Utsname
