@@ -51,8 +51,10 @@ func (e *emitter) judge(key countKey, ns int64) {
 		q.whole += ns
 	case !ok:
 		q.none += ns
-	case st.end == bpf.UserCut:
+	case st.end == bpf.UserCut, e.rec.agg.python.stacks[st.python].end == bpf.PythonCut:
 		q.cut += ns
+	case e.rec.agg.python.stacks[st.python].end == bpf.PythonBroken:
+		q.breaks(fault{reason: "python"}, ns)
 	default:
 		e.judgeUser(key, st, ns)
 	}

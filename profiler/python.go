@@ -49,6 +49,7 @@ type codeKey struct {
 }
 
 type pythonStack struct {
+	end    bpf.PythonEnd
 	frames []*pythonFrame // innermost first; shared
 }
 
@@ -195,7 +196,7 @@ func (ps *pythons) stack(s bpf.Python, im *image) {
 		}
 		frames[i] = ps.frames[named]
 	}
-	ps.stacks[s.ID] = pythonStack{frames}
+	ps.stacks[s.ID] = pythonStack{s.End, frames}
 }
 
 func (ps *pythons) code(im *image, f bpf.PythonFrame) (*python.Code, error) {
