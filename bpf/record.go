@@ -33,8 +33,7 @@ type Stack struct {
 type Python struct {
 	ID     uint64
 	Tgid   uint32
-	Cut    bool // there are more frames
-	Broken bool // a frame could not be read
+	End    PythonEnd
 	Frames []PythonFrame
 }
 
@@ -44,13 +43,20 @@ type PythonFrame struct {
 	where uint64
 }
 
-// Parts of python_frame.where, and ends of a stack of Python (enum python_end).
+// PythonEnd says how a stack of Python ended.
+type PythonEnd uint32
+
+// The ends of stacks of Python (enum python_end).
+const (
+	PythonWhole PythonEnd = iota
+	PythonCut
+	PythonBroken
+)
+
+// Parts of python_frame.where.
 const (
 	pythonBefore = 1<<31 - 1
 	pythonEntry  = 1 << 31
-
-	pythonCut    = 1
-	pythonBroken = 2
 )
 
 // Offset is how far into the bytecode the frame is, in bytes; -1 when it has not begun.
@@ -163,10 +169,9 @@ func parsePython(b []byte, h Handler) (int, error) {
 	if n > MaxPython || len(b) < end {
 		return 0, errShort
 	}
-	ended := binary.NativeEndian.Uint32(b[20:])
 	p := Python{
 		ID: binary.NativeEndian.Uint64(b[8:]), Tgid: binary.NativeEndian.Uint32(b[16:]),
-		Cut: ended == pythonCut, Broken: ended == pythonBroken,
+		End:    PythonEnd(binary.NativeEndian.Uint32(b[20:])),
 		Frames: make([]PythonFrame, n),
 	}
 	for i := range p.Frames {

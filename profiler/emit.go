@@ -343,9 +343,9 @@ func (e *emitter) withPython(native []userFrame, st stack) []userFrame {
 	}
 	frames := make([]userFrame, len(py.frames))
 	for i, f := range py.frames {
-		frames[i] = userFrame{loc: e.pythonLocation(f), entry: f.entry}
+		frames[i] = userFrame{loc: e.pythonLocation(*f), entry: f.entry}
 	}
-	return python.Merge(native, func(f userFrame) bool { return f.loop }, st.end == bpf.UserWhole,
+	return python.Merge(native, func(f userFrame) bool { return f.loop }, st.end == bpf.UserWhole && py.end == bpf.PythonWhole,
 		frames, func(f userFrame) bool { return f.entry })
 }
 

@@ -51,8 +51,10 @@ func (e *emitter) judge(key countKey, ns int64) {
 		q.whole += ns
 	case !ok:
 		q.none += ns
-	case st.end == bpf.UserCut:
+	case st.end == bpf.UserCut, e.rec.agg.python.stacks[st.python].end == bpf.PythonCut:
 		q.cut += ns
+	case e.rec.agg.python.stacks[st.python].end == bpf.PythonBroken:
+		q.breaks(fault{reason: "python"}, ns)
 	default:
 		e.judgeUser(key, st, ns)
 	}
@@ -200,7 +202,7 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	for i, text := range r.warnings() {
 		f.Add("warning."+strconv.Itoa(i), text)
 	}
-	for i, text := range r.degraded {
+	for i, text := range slices.Concat(r.degraded, r.agg.python.reasons()) {
 		f.Add("degraded."+strconv.Itoa(i), text)
 	}
 	var u unix.Utsname

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/assaylab/assay/bpf"
 )
 
 // Mode is a kind of time to record.
@@ -31,9 +33,6 @@ const (
 
 // DefaultUnwindMemory is the default of Options.UnwindMemory.
 const DefaultUnwindMemory = 64 << 20
-
-// minUnwindMemory is enough for a few small programs.
-const minUnwindMemory = 4 << 20
 
 // MaxFreq bounds the sampling frequency: at 20 kHz a CPU does little else than sample.
 const MaxFreq = 20000
@@ -124,8 +123,8 @@ func (o *Options) complete() error {
 	if o.UnwindMemory == 0 {
 		o.UnwindMemory = DefaultUnwindMemory
 	}
-	if o.UnwindMemory < minUnwindMemory {
-		return fmt.Errorf("memory for unwinding %d: want at least %d bytes, or unwinding by frame pointers alone", o.UnwindMemory, minUnwindMemory)
+	if o.UnwindMemory < bpf.SlabBytes {
+		return fmt.Errorf("memory for unwinding %d: want at least %d bytes, or unwinding by frame pointers alone", o.UnwindMemory, bpf.SlabBytes)
 	}
 	if o.MinBlock < 0 || o.Duration < 0 {
 		return errors.New("a duration can't be negative")

@@ -4,6 +4,8 @@ package profiler
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/assaylab/assay/bpf"
@@ -20,10 +22,11 @@ type pythons struct {
 	known   map[*object]interpreterFile
 	told    map[int]*image // for which the kernel was told, by PID
 	stacks  map[uint64]pythonStack
-	kept    int             // bytes in the images' caches of code
-	cached  []*image        // that have one
-	unknown map[string]bool // why there are no frames of Python, one line a file
-	lost    uint64          // frames whose code could not be read
+	frames  map[pythonFrame]*pythonFrame // of all stacks, each once
+	kept    int                          // bytes in the images' caches of code
+	cached  []*image                     // that have one
+	unknown map[string]bool              // why there are no frames of Python, one line a file
+	lost    uint64                       // frames whose code could not be read
 }
 
 // interpreterFile is what an ELF file has for us, both nil in most.
@@ -46,7 +49,8 @@ type codeKey struct {
 }
 
 type pythonStack struct {
-	frames []pythonFrame // innermost first
+	end    bpf.PythonEnd
+	frames []*pythonFrame // innermost first; shared
 }
 
 // pythonFrame is a frame with its names; without a function it could not be read.
@@ -62,7 +66,8 @@ const maxCodeBytes = 64 << 20
 func newPythons(files *objects, k *bpf.Kernel) *pythons {
 	return &pythons{
 		files: files, add: k.AddPython, remove: k.RemovePython,
-		known: map[*object]interpreterFile{}, told: map[int]*image{}, stacks: map[uint64]pythonStack{}, unknown: map[string]bool{},
+		known: map[*object]interpreterFile{}, told: map[int]*image{}, stacks: map[uint64]pythonStack{},
+		frames: map[pythonFrame]*pythonFrame{}, unknown: map[string]bool{},
 	}
 }
 
@@ -119,6 +124,15 @@ func (ps *pythons) inspect(o *object, path string) interpreterFile {
 	return f
 }
 
+// maxReasons bounds how many files a profile tells of that should have frames of Python and don't.
+const maxReasons = 20
+
+// reasons are why there are no frames of Python where there should be.
+func (ps *pythons) reasons() []string {
+	all := slices.Sorted(maps.Keys(ps.unknown))
+	return all[:min(len(all), maxReasons)]
+}
+
 func inspectInterpreter(o *object, path string) (f interpreterFile, err error) {
 	view, err := o.view()
 	if err != nil {
@@ -169,17 +183,20 @@ func (ps *pythons) stack(s bpf.Python, im *image) {
 	if _, ok := ps.stacks[s.ID]; ok {
 		return
 	}
-	frames := make([]pythonFrame, len(s.Frames))
+	frames := make([]*pythonFrame, len(s.Frames))
 	for i, f := range s.Frames {
-		frames[i].entry = f.Entry()
-		c, err := ps.code(im, f)
-		if err != nil {
+		named := pythonFrame{entry: f.Entry()}
+		if c, err := ps.code(im, f); err != nil {
 			ps.lost++
-			continue
+		} else {
+			named.function, named.file, named.firstLine, named.line = c.Name, c.File, c.FirstLine, c.Line(f.Offset())
 		}
-		frames[i] = pythonFrame{function: c.Name, file: c.File, firstLine: c.FirstLine, line: c.Line(f.Offset()), entry: f.Entry()}
+		if ps.frames[named] == nil {
+			ps.frames[named] = &named
+		}
+		frames[i] = ps.frames[named]
 	}
-	ps.stacks[s.ID] = pythonStack{frames}
+	ps.stacks[s.ID] = pythonStack{s.End, frames}
 }
 
 func (ps *pythons) code(im *image, f bpf.PythonFrame) (*python.Code, error) {

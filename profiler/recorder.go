@@ -129,12 +129,9 @@ func (r *Recorder) startWithCommand() (err error) {
 // maxPrepare is how long the begin of a recording waits for unwind tables. A command stands still meanwhile.
 const maxPrepare = 500 * time.Millisecond
 
-// prepare has the tables made of what the targets have mapped already. Of a whole machine's processes all are looked at if their waits are
-// recorded: each has some.
+// prepare has the tables made of what the targets have mapped already, and finds their interpreters. Of a whole machine's processes all are
+// looked at if their waits are recorded: each has some.
 func (r *Recorder) prepare() (err error) {
-	if r.unwind == nil {
-		return nil
-	}
 	pids := r.kernel.Targets()
 	if r.opts.accounts() && r.opts.wholeMachine() {
 		if pids, err = target.Processes(); err != nil {
@@ -143,12 +140,19 @@ func (r *Recorder) prepare() (err error) {
 	}
 	r.agg.mu.Lock()
 	for _, pid := range pids {
-		if im := r.procs.imageAt(pid, maxTime); im != nil {
+		im := r.procs.imageAt(pid, maxTime)
+		if im == nil {
+			continue
+		}
+		if r.unwind != nil {
 			r.unwind.follow(pid, im, r.objects)
 		}
+		r.agg.look(im)
 	}
 	r.agg.mu.Unlock()
-	r.unwind.await(maxPrepare)
+	if r.unwind != nil {
+		r.unwind.await(maxPrepare)
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -388,6 +389,23 @@ func (u *unwinder) next() *table {
 	return t
 }
 
+// stoppable can be read until quit is closed: nobody waits for a table at the end of a recording.
+type stoppable struct {
+	io.ReaderAt
+	quit <-chan struct{}
+}
+
+var errStopped = errors.New("stopped")
+
+func (r stoppable) ReadAt(p []byte, off int64) (int, error) {
+	select {
+	case <-r.quit:
+		return 0, errStopped
+	default:
+		return r.ReaderAt.ReadAt(p, off)
+	}
+}
+
 var errNoFrames = errors.New("no call frame information")
 
 // make makes the table of a file, or takes it from the cache.
@@ -400,7 +418,12 @@ func (u *unwinder) make(o *object) (*unwind.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := unwind.Build(f, f.Size(), options)
+	t, err := unwind.Build(stoppable{f, u.quit}, f.Size(), options)
+	select {
+	case <-u.quit:
+		return nil, errStopped // what could not be read may be missing
+	default:
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -436,6 +459,8 @@ func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 	defer u.mu.Unlock()
 	u.pending--
 	switch {
+	case errors.Is(err, errStopped):
+		return
 	case errors.Is(err, unwind.ErrTooLarge):
 		t.state = bpf.UnwindNoRoom
 		u.stats.noRoom++

@@ -52,6 +52,24 @@ func TestPython(t *testing.T) {
 	}
 }
 
+// TestPythonThatLies records a program that only looks like Python: its stacks are cut, its functions lost, all of it is counted, and
+// nothing hangs.
+func TestPythonThatLies(t *testing.T) {
+	program := truth.Recipe{Sources: []string{"python3.9.c"}, Flags: []string{"-rdynamic"}}.Build(t)
+	settle(t, 0.5, func(seconds float64) error {
+		r := record(t, append(flags(cpuFlags), "--", program, secondsArg(seconds))...)
+		r.truth(t)
+		if r.fact(t, "lost.python_frames") < 128 {
+			return errors.New("no frame of Python was lost")
+		}
+		lost := sum(t, r.p, "samples", onStack("[Python function lost]"))
+		if seen := sum(t, r.p, "samples", all); lost == 0 || lost > seen {
+			return fmt.Errorf("%d of %d samples have lost functions", lost, seen)
+		}
+		return nil
+	})
+}
+
 // checkWays wants of each sample in thirty or seventy that it came there by the way that the source has. Before 3.11 a function's code
 // doesn't know its class.
 func checkWays(p *profile.Profile, root []string) error {

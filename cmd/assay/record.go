@@ -41,6 +41,9 @@ type recordFlags struct {
 	names  nameFlags
 }
 
+// minUnwindMemory is enough for a few small programs, in MiB.
+const minUnwindMemory = 4
+
 // defaultFreq keeps out of step with what happens a hundred times a second.
 const defaultFreq = 97
 
@@ -60,6 +63,9 @@ under each thread. Several, with commas, become sample types of one file, or a f
   sudo assay record --format flamegraph -o cpu.html --cgroup /sys/fs/cgroup/system.slice`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.opts.Command = args
+			if f.memory < minUnwindMemory || f.memory > bpf.MaxSlabs {
+				return fmt.Errorf("--unwind-memory %d: want %d to %d MiB, or --unwind fp to do without", f.memory, minUnwindMemory, bpf.MaxSlabs)
+			}
 			f.opts.UnwindMemory = f.memory << 20
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
