@@ -81,6 +81,8 @@ type Data struct {
 	index   []unitRange
 	maxEnds []uint64 // the highest end of a range up to here
 	loaded  *cache[*unit, *unitTables]
+	last    *unit // that was asked for, with its tables
+	lastTab *unitTables
 	work    uint64
 
 	pack         *packageFile
@@ -225,11 +227,18 @@ func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
 
 // tables reads the tables of a unit, or has them.
 func (d *Data) tables(u *unit) (*unitTables, error) {
+	if u != d.last {
+		d.last, d.lastTab = u, d.unitTables(u)
+	}
+	return d.lastTab, d.lastTab.err
+}
+
+func (d *Data) unitTables(u *unit) *unitTables {
 	if t, ok := d.loaded.get(u); ok {
-		return t, t.err
+		return t
 	}
 	if d.work > maxWork {
-		return &unitTables{}, errWork
+		return &unitTables{err: errWork}
 	}
 	t := &unitTables{}
 	t.err = d.load(u, t)
@@ -244,7 +253,7 @@ func (d *Data) tables(u *unit) (*unitTables, error) {
 		cost += splitCost
 	}
 	d.loaded.put(u, t, cost)
-	return t, t.err
+	return t
 }
 
 // load reads the tables of a unit. The lines of a split unit are in the file of its skeleton.

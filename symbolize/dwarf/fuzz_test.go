@@ -112,7 +112,10 @@ func ask(t *testing.T, contents ...[]byte) {
 		addrs = append(addrs, r.lo, r.lo+1, r.lo+8, r.hi-1, r.hi)
 	}
 	for _, a := range addrs {
-		frames, _ := d.Frames(nil, a)
+		frames, err := d.Frames(nil, a)
+		if err != nil && err.Error() == "" {
+			t.Error("an error that says nothing")
+		}
 		if len(frames) > maxFrames {
 			t.Errorf("%d frames at %#x", len(frames), a)
 		}
