@@ -82,3 +82,38 @@ func sameAs(p *place, r Rule) bool {
 	fp := r.FP == FPSame && (p.saved == 0 || p.clobber) || r.FP == FPAtCFA && p.saved == -int64(r.FPOffset)*word
 	return cfa && fp
 }
+
+// TestDecode compares the two decoders over the code of libraries.
+func TestDecode(t *testing.T) {
+	for _, path := range []string{libc, musl} {
+		f := open(t, path)
+		info, err := f.Stat()
+		must(t, err)
+		image, err := elfx.Open(f, info.Size())
+		must(t, err)
+		text, ok := image.Section(".text")
+		if !ok {
+			t.Fatal("no .text")
+		}
+		code := make([]byte, text.Size)
+		must(t, image.ReadAt(code, text.Off))
+		fast, all, wrong := 0, 0, 0
+		for at := 0; at < len(code); {
+			want := decodeSlow(code[at:])
+			if got, ok := decodeFast(code[at:]); ok {
+				fast++
+				if got != want {
+					if wrong++; wrong < 10 {
+						t.Errorf("%s: % x at %#x: %+v, want %+v", path, code[at:min(at+10, len(code))], text.Addr+uint64(at), got, want)
+					}
+				}
+			}
+			all++
+			at += int(want.size)
+		}
+		t.Logf("%s: %d of %d instructions decoded fast, %d wrong", path, fast, all, wrong)
+		if fast*2 < all {
+			t.Errorf("%s: only %d of %d instructions decoded fast", path, fast, all)
+		}
+	}
+}

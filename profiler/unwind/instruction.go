@@ -73,6 +73,13 @@ func decodeOne(code []byte) instruction {
 	if len(code) >= 4 && binary.LittleEndian.Uint32(code) == endbr64 {
 		return instruction{kind: nop, size: 4}
 	}
+	if i, ok := decodeFast(code); ok {
+		return i
+	}
+	return decodeSlow(code)
+}
+
+func decodeSlow(code []byte) instruction {
 	inst, err := x86asm.Decode(code, 64)
 	if err != nil {
 		return instruction{kind: bad, size: 1}

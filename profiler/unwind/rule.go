@@ -65,7 +65,7 @@ const (
 
 var reasonNames = [reasonEnd]string{
 	ReasonCFARegister: "CFA in a register", ReasonCFAExpression: "CFA by an expression", ReasonRA: "return address elsewhere",
-	ReasonSP: "stack pointer elsewhere", ReasonOffset: "offset too large", ReasonMalformed: "malformed",
+	ReasonSP: "stack pointer elsewhere", ReasonOffset: "offset odd or too large", ReasonMalformed: "malformed",
 	ReasonTooManyRules: "too many rules",
 }
 
