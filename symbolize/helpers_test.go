@@ -17,6 +17,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // run gives the standard output of a command.
@@ -140,24 +141,12 @@ func symbolized(t testing.TB, p *profile.Profile, src Source, opts *Options) *Re
 // openELF opens a file with both readers: ours, and the standard library's, which may be trusted with files of our own.
 func openELF(t testing.TB, path string) (*elfx.File, *elf.File) {
 	t.Helper()
-	r, err := os.Open(path)
+	theirs, err := elf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closing(t, r) })
-	info, err := r.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := elfx.Open(r, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := elf.NewFile(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ours, theirs
+	t.Cleanup(func() { closing(t, theirs) })
+	return elfxtest.Open(t, path), theirs
 }
 
 func closing(t testing.TB, c io.Closer) {

@@ -44,12 +44,12 @@ func (l *lab) measure(ctx context.Context, c program) row {
 	defer cancel()
 	r := row{Case: c.name}
 	f, err := l.record(ctx, c)
+	if err == nil {
+		err = r.fill(f)
+	}
 	if err != nil {
 		r.Failed = err.Error()
-		return r
 	}
-	r.Samples, _ = f.Int("samples_taken")
-	r.Shares = shares(f)
 	return r
 }
 
@@ -105,19 +105,27 @@ func readFacts(path string) (facts.Facts, error) {
 	return facts.Parse(p.Comments)
 }
 
-// shares divides the time of all stacks by their quality.
-func shares(f facts.Facts) map[string]float64 {
-	of := map[string]float64{}
+// fill takes from the facts of a recording how many samples it has, and divides the time of all stacks by their quality.
+func (r *row) fill(f facts.Facts) error {
+	const samples = "samples_taken"
+	var ok bool
+	if r.Samples, ok = f.Int(samples); !ok {
+		return fmt.Errorf("the profile has no fact %s", samples)
+	}
+	r.Shares = map[string]float64{}
 	var all float64
 	for _, fact := range f.Group(timePrefix) {
-		ns, _ := f.Float(timePrefix + fact.Key)
-		of[fact.Key] = ns
+		ns, ok := f.Float(timePrefix + fact.Key)
+		if !ok {
+			return fmt.Errorf("fact %s%s is %q: want a number", timePrefix, fact.Key, fact.Value)
+		}
+		r.Shares[fact.Key] = ns
 		all += ns
 	}
-	for quality := range of {
-		of[quality] /= max(all, 1)
+	for quality := range r.Shares {
+		r.Shares[quality] /= max(all, 1)
 	}
-	return of
+	return nil
 }
 
 // qualities returns those that occur in the rows, whole stacks first, the others by their time.

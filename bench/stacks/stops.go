@@ -37,11 +37,11 @@ const maxExamples = 3
 
 // A frame is a place in a file, or an address without one.
 type frame struct {
-	file   string
-	offset uint64
+	File   string
+	Offset uint64
 }
 
-func (f frame) String() string { return fmt.Sprintf("%s+%#x", filepath.Base(f.file), f.offset) }
+func (f frame) String() string { return fmt.Sprintf("%s+%#x", filepath.Base(f.File), f.Offset) }
 
 // key is a stack as text, from the leaf on.
 func key(stack []frame) string { return strings.Trim(fmt.Sprint(stack), "[]") }
@@ -143,14 +143,9 @@ func (d *debugger) stacks() ([][]frame, error) {
 		if err != nil {
 			return nil, err
 		}
-		var frames [][2]any
-		if err := json.Unmarshal(line, &frames); err != nil {
-			return nil, fmt.Errorf("gdb said %q: %w", line, err)
-		}
 		var stack []frame
-		for _, f := range frames {
-			offset, _ := f[1].(float64)
-			stack = append(stack, frame{fmt.Sprint(f[0]), uint64(offset)})
+		if err := json.Unmarshal(line, &stack); err != nil {
+			return nil, fmt.Errorf("gdb said %q: %w", line, err)
 		}
 		all = append(all, stack)
 	}
@@ -223,7 +218,7 @@ func take(left map[string][][]frame, stack []frame) bool {
 			return false
 		}
 		called := slices.Clone(stack)
-		called[0].offset -= back
+		called[0].Offset -= back
 		if k := key(called); len(left[k]) > 0 {
 			left[k] = left[k][1:]
 			return true

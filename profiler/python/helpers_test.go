@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // interpreters are Debian's, and those that pyenv has here.
@@ -31,29 +31,6 @@ func interpreters(t testing.TB) []string {
 		found = append(found, paths...)
 	}
 	return found
-}
-
-// openELF opens a file as an ELF image until the test ends.
-func openELF(t testing.TB, path string) *elfx.File {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	st, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := elfx.Open(f, st.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
 }
 
 // running is a Python program that has come to rest.
@@ -107,7 +84,7 @@ func (r *running) find(t testing.TB) {
 		if n, err := fmt.Sscanf(line, "%x-%x %s %x %s %d %s", &start, &end, &perms, &off, &dev, &inode, &path); n < 7 || err != nil || !MayHold(path) || perms[2] != 'x' {
 			continue
 		}
-		f := openELF(t, path)
+		f := elfxtest.Open(t, path)
 		l, err := Inspect(f, path)
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // TestLayoutAgainstDWARF compares each layout with what the compiler noted when it built that interpreter.
@@ -22,7 +24,7 @@ func TestLayoutAgainstDWARF(t *testing.T) {
 		t.Run(interpreter, func(t *testing.T) {
 			t.Parallel()
 			path := libraryOf(t, interpreter)
-			l, err := Inspect(openELF(t, path), path)
+			l, err := Inspect(elfxtest.Open(t, path), path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,11 +5,13 @@ package python
 import (
 	"encoding/binary"
 	"testing"
+
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // TestSpecific goes from the address of each thread, as the kernel side does, to the state that the interpreter's list has for it.
 func TestSpecific(t *testing.T) {
-	libc, err := InspectLibc(openELF(t, "/lib/x86_64-linux-gnu/libc.so.6"))
+	libc, err := InspectLibc(elfxtest.Open(t, "/lib/x86_64-linux-gnu/libc.so.6"))
 	if err != nil || libc == nil {
 		t.Fatalf("the C library says nothing of its keys: %v", err)
 	}

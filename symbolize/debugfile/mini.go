@@ -24,8 +24,7 @@ func Mini(program *elfx.File) (*elfx.File, error) {
 	if !ok {
 		return nil, nil
 	}
-	raw := io.NewSectionReader(offsetReader{program, s.Off}, 0, int64(s.Size))
-	r, err := xz.NewReader(raw, maxDict)
+	r, err := xz.NewReader(program.Reader(s.Off, s.Size), maxDict)
 	if err != nil {
 		return nil, fmt.Errorf(".gnu_debugdata: %w", err)
 	}
@@ -37,17 +36,4 @@ func Mini(program *elfx.File) (*elfx.File, error) {
 		return nil, fmt.Errorf(".gnu_debugdata: %w", err)
 	}
 	return elfx.Open(bytes.NewReader(b), int64(len(b)))
-}
-
-// offsetReader reads a file from base on.
-type offsetReader struct {
-	file *elfx.File
-	base uint64
-}
-
-func (r offsetReader) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.file.ReadAt(p, r.base+uint64(off)); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // bigAddresses are how many addresses each symbolizer is asked for.
@@ -67,7 +69,7 @@ func big(b *testing.B, name string) {
 
 // ourTimes are the CPU times of a first and a second look at all addresses, and the heap in use.
 func ourTimes(b *testing.B, name string, addrs []uint64) (cold, warm time.Duration, heap uint64) {
-	f := openELF(b, name)
+	f := elfxtest.Open(b, name)
 	runtime.GC()
 	start := cpuTime(b, syscall.RUSAGE_SELF)
 	d, err := Open(f, nil)

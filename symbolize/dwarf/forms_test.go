@@ -13,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // image opens a file that the code under test closes.
@@ -84,7 +85,7 @@ func local(dir string) *Options {
 func alternate(t *testing.T, dir string) {
 	run(t, dir, "", "cp", "calls", "calls2")
 	run(t, dir, "", "dwz", "-m", "shared.debug", "calls", "calls2")
-	if f := openELF(t, filepath.Join(dir, "calls")); !hasSection(f, ".gnu_debugaltlink") {
+	if f := elfxtest.Open(t, filepath.Join(dir, "calls")); !hasSection(f, ".gnu_debugaltlink") {
 		t.Fatal("dwz made no alternate file")
 	}
 }
@@ -117,7 +118,7 @@ func TestMissingFiles(t *testing.T) {
 		name string
 		want error
 	}{{split, ErrNoSplit}, {alt, ErrNoAlternate}} {
-		d, err := Open(openELF(t, tc.name), nil)
+		d, err := Open(elfxtest.Open(t, tc.name), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/symbolize/internal/pager"
 )
@@ -23,7 +20,6 @@ const (
 	maxInMemory = 8 << 20 // of these; larger sections go to a file without a name in the folder for temporary files
 	maxWindow   = 32 << 20
 	maxRatio    = 100 // of the sizes; compilers reach 5
-	chdrSize    = 24  // Elf64_Chdr
 )
 
 // openSection is the section of a name; an empty one when the file lacks it. Old linkers compress .debug_x as .zdebug_x.
@@ -40,14 +36,12 @@ func (x *file) openSection(name string) (*section, error) {
 	return newSection(name, x.elf, 0, 0), nil
 }
 
-// openCompressed reads the header of a compressed section: kind, reserved, size and alignment of the contents.
 func (x *file) openCompressed(s elfx.Section) (*section, error) {
-	var h [chdrSize]byte
-	if err := x.elf.ReadAt(h[:], s.Off); err != nil || s.Size < chdrSize {
-		return nil, errors.Join(io.ErrUnexpectedEOF, err)
+	c, err := x.elf.Compression(s)
+	if err != nil {
+		return nil, err
 	}
-	le := binary.LittleEndian
-	return x.addInflated(s, elf.CompressionType(le.Uint32(h[:])), le.Uint64(h[8:]), chdrSize)
+	return x.addInflated(s, c)
 }
 
 // openOldCompressed reads the header of a section before there was a flag for it: "ZLIB" and the size, big-endian.
@@ -56,25 +50,24 @@ func (x *file) openOldCompressed(s elfx.Section) (*section, error) {
 	if err := x.elf.ReadAt(h[:], s.Off); err != nil || s.Size < 12 || string(h[:4]) != "ZLIB" {
 		return nil, errors.Join(errors.New(s.Name+": no header"), err)
 	}
-	return x.addInflated(s, elf.COMPRESS_ZLIB, binary.BigEndian.Uint64(h[4:]), 12)
+	return x.addInflated(s, elfx.Compression{Method: elf.COMPRESS_ZLIB, Size: binary.BigEndian.Uint64(h[4:]), Header: 12})
 }
 
-func (x *file) addInflated(s elfx.Section, kind elf.CompressionType, size, header uint64) (*section, error) {
-	if size > maxInflated || size/maxRatio > s.Size {
-		return nil, fmt.Errorf("%s: %d bytes that were %d", s.Name, s.Size, size)
+func (x *file) addInflated(s elfx.Section, c elfx.Compression) (*section, error) {
+	if c.Size > maxInflated || c.Size/maxRatio > s.Size {
+		return nil, fmt.Errorf("%s: %d bytes that were %d", s.Name, s.Size, c.Size)
 	}
-	z := &inflated{file: x.elf, section: s, kind: kind, size: size, header: header}
+	z := &inflated{file: x.elf, section: s, how: c, size: c.Size}
 	x.inflated = append(x.inflated, z)
-	return newSection(s.Name, z, 0, size), nil
+	return newSection(s.Name, z, 0, c.Size), nil
 }
 
 // inflated is a compressed section. It is decompressed as a whole when something of it is first read.
 type inflated struct {
 	file    *elfx.File
 	section elfx.Section
-	kind    elf.CompressionType
+	how     elfx.Compression
 	size    uint64 // of the contents
-	header  uint64 // bytes in front of what is compressed
 
 	read bool
 	err  error
@@ -119,23 +112,11 @@ func (z *inflated) inflate() (err error) {
 			err = fmt.Errorf("%s: decompress: %w", z.section.Name, err)
 		}
 	}()
-	raw := io.NewSectionReader(sectionReader{z.file, z.section.Off + z.header}, 0, int64(z.section.Size-z.header))
-	var r io.Reader
-	switch z.kind {
-	case elf.COMPRESS_ZLIB:
-		if r, err = zlib.NewReader(raw); err != nil {
-			return err
-		}
-	case elf.COMPRESS_ZSTD:
-		d, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		r = d
-	default:
-		return fmt.Errorf("unknown kind %d", z.kind)
+	r, err := z.file.Decompress(z.section, z.how, maxWindow)
+	if err != nil {
+		return err
 	}
+	defer r.Close()
 	return z.fill(r)
 }
 
@@ -173,17 +154,4 @@ func (z *inflated) close() error {
 		return nil
 	}
 	return z.temp.Close()
-}
-
-// sectionReader reads a file from base on.
-type sectionReader struct {
-	file *elfx.File
-	base uint64
-}
-
-func (r sectionReader) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.file.ReadAt(p, r.base+uint64(off)); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"debug/elf"
 	"fmt"
-	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -17,7 +16,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/internal/elfx/elfxtest"
 )
 
 // run gives the standard output of a command that is run in a folder.
@@ -45,29 +44,6 @@ func compile(t testing.TB, compiler string, flags ...string) string {
 	return filepath.Join(dir, "calls")
 }
 
-// openELF opens a file until the test ends.
-func openELF(t testing.TB, name string) *elfx.File {
-	t.Helper()
-	r, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	info, err := r.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := elfx.Open(r, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // textAddresses are the addresses of the section .text.
 func textAddresses(t testing.TB, name string) []uint64 {
 	t.Helper()
@@ -90,7 +66,7 @@ type call struct{ Name, Location string }
 // ours are our frames of addresses.
 func ours(t testing.TB, name string, opts *Options, addrs []uint64) [][]call {
 	t.Helper()
-	d, err := Open(openELF(t, name), opts)
+	d, err := Open(elfxtest.Open(t, name), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs in gdb, with a program to debug. Starts it, says its PID, waits for a line, and then says at each SIGSTOP, in JSON, the frames that gdb
-finds: [file, offset in the file] from the leaf on. A return address counts as the byte before it. Ends after the given number of stops."""
+finds: their files, and offsets in them, from the leaf on. A return address counts as the byte before it. Ends after the given number of stops."""
 import json
 import os
 import sys
@@ -21,8 +21,8 @@ def mappings(pid):
 def place(maps, address):
     for start, end, offset, path in maps:
         if start <= address < end:
-            return [path, address - start + offset]
-    return ["", address]
+            return {"file": path, "offset": address - start + offset}
+    return {"file": "", "offset": address}
 
 
 def frames(maps):
@@ -33,7 +33,7 @@ def frames(maps):
         # Frames that gdb infers from debug information have no place on the stack.
         if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
             where = place(maps, frame.pc() - (not exact))
-            if found and not where[0]:
+            if found and not where["file"]:
                 break  # gdb goes on over the end of a stack
             found.append(where)
             # Under a signal handler stands what was interrupted, and no call.
