@@ -155,13 +155,13 @@ var (
 // openMapped opens the file behind a mapping: first the very file, by map_files, which also works for deleted files but wants
 // CAP_CHECKPOINT_RESTORE; then its name as the process sees it; then its name as we see it. A name may lead to another file by now.
 func openMapped(pid int, m *mapping) (*os.File, error) {
-	if f, err := openRegular(fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, m.start, m.end)); err == nil {
+	if f, err := elfx.OpenRegular(fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, m.start, m.end)); err == nil {
 		return f, nil
 	}
 	path, deleted := strings.CutSuffix(m.path, " (deleted)")
 	err := errGone
 	for _, name := range []string{fmt.Sprintf("/proc/%d/root%s", pid, path), path} {
-		f, oerr := openRegular(name)
+		f, oerr := elfx.OpenRegular(name)
 		if oerr != nil {
 			if errors.Is(oerr, os.ErrPermission) {
 				err = errors.New("no permission to open the file")
@@ -177,18 +177,6 @@ func openMapped(pid int, m *mapping) (*os.File, error) {
 		}
 	}
 	return nil, err
-}
-
-// openRegular opens a file but never waits for one: a pipe or a device under a file's name is refused.
-func openRegular(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("%s: not a regular file", name), f.Close())
-	}
-	return f, nil
 }
 
 // same says whether an opened file is the one that was mapped, by build ID or else by inode.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -142,7 +141,7 @@ func checkPython(p *runtimes) []Check {
 }
 
 func inspectPython(pid int, path string) (*python.Library, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/root%s", pid, path))
+	f, err := elfx.OpenRegular(fmt.Sprintf("/proc/%d/root%s", pid, path))
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/symbolize/dwarf"
 )
@@ -47,29 +45,25 @@ func (f *Finder) dirs() []string {
 	return f.Dirs
 }
 
-// Open opens an ordinary file that is an ELF image. The wait that a pipe would cause doesn't come about.
+// Open opens a file that is an ELF image.
 func Open(path string) (dwarf.Image, error) {
-	r, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	r, err := elfx.OpenRegular(path)
 	if err != nil {
 		return dwarf.Image{}, err
 	}
-	image, err := newImage(r)
+	f, err := openImage(r)
 	if err != nil {
 		return dwarf.Image{}, errors.Join(fmt.Errorf("%s: %w", path, err), r.Close())
 	}
-	return image, nil
+	return dwarf.Image{File: f, Closer: r}, nil
 }
 
-func newImage(r *os.File) (dwarf.Image, error) {
+func openImage(r *os.File) (*elfx.File, error) {
 	info, err := r.Stat()
 	if err != nil {
-		return dwarf.Image{}, err
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return dwarf.Image{}, errors.New("not an ordinary file")
-	}
-	f, err := elfx.Open(r, info.Size())
-	return dwarf.Image{File: f, Closer: r}, err
+	return elfx.Open(r, info.Size())
 }
 
 // Raw is the open file of an image that this package found; nil for the zero Image.
