@@ -12,7 +12,7 @@ declare -A needs=(
 	# Programs with known truth; namespaces, capabilities and a terminal to run them in; the peers that we are compared with; servers to load;
 	# makers of debug files and a server of them.
 	[test]="strace gcc g++ clang-19 libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross musl-tools binutils llvm-19 rustc=rustc util-linux iproute2 libcap2-bin procps jq tmux linux-perf bpftrace bpftool tcpreplay
-		nginx-light redis-server postgresql wrk dwz elfutils debuginfod python3 node=nodejs javac=openjdk-17-jdk-headless"
+		nginx-light redis-server postgresql wrk dwz elfutils debuginfod xz-utils python3 node=nodejs javac=openjdk-17-jdk-headless"
 	# Programs whose stacks are hard to walk.
 	[stacks]="gdb openssl sqlite3"
 	# Other kernels, booted in qemu.

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! rusty SECONDS: sorts, formats and hashes under closures, thirty calls deep.
 use std::collections::HashMap;
-use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+/// Is std::hint::black_box, which the compiler of Debian 12 doesn't have yet.
+#[inline(always)]
+fn black_box<T: Copy>(x: T) -> T {
+    unsafe { std::ptr::read_volatile(&x) }
+}
 
 fn work(x: u64) -> u64 {
     let mut numbers: Vec<u64> = (0..256).map(|i| x.wrapping_mul(6364136223846793005).rotate_left(i)).collect();

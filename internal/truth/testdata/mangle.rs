@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // mangle SECONDS: computes in a method of a generic type and in a generic function of a module. Says cpu_ns of each.
-use std::hint::black_box;
 use std::ops::Add;
 use std::time::{Duration, Instant};
+
+/// Is std::hint::black_box, which the compiler of Debian 12 doesn't have yet.
+#[inline(always)]
+fn black_box<T: Copy>(x: T) -> T {
+    unsafe { std::ptr::read_volatile(&x) }
+}
 
 mod mill {
     use super::*;
