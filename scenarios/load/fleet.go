@@ -18,16 +18,16 @@ type fleet struct {
 	size      int
 	dialog    func() dialog // of a client
 	// began, if there is one, is called when the load starts; what it returns, when it is over.
-	began func(time.Time) (over func())
+	began func(time.Time) (over func() error, err error)
 }
 
 // run connects all clients, and then has them do operations.
-func (f *fleet) run(ctx context.Context, d time.Duration, g *generator) (_ *scenarios.Outcome, err error) {
+func (f *fleet) run(ctx context.Context, d time.Duration, g *generator) (_ *scenarios.Outcome, failed error) {
 	clients := make([]client, f.size)
 	operators := make([]operator, f.size)
 	defer func() {
 		for i := range clients {
-			err = errors.Join(err, clients[i].close())
+			failed = errors.Join(failed, clients[i].close())
 		}
 	}()
 	for i := range clients {
@@ -39,7 +39,11 @@ func (f *fleet) run(ctx context.Context, d time.Duration, g *generator) (_ *scen
 	}
 	start := time.Now()
 	if f.began != nil {
-		defer f.began(start)()
+		over, err := f.began(start)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { failed = errors.Join(failed, over()) }()
 	}
 	o, err := g.run(ctx, start, d, operators)
 	if err != nil {

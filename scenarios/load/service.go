@@ -61,10 +61,34 @@ func (c *costs) stalled(at time.Duration) time.Duration {
 	return c.stallEvery - into
 }
 
-// A stallClock is when stalls of a run are.
+// A stallClock is when stalls of a run are, and ends them: one alarm for all who wait, since a timer of the runtime's is late by up to a
+// millisecond, which is 2% of half a stall of 100 ms.
 type stallClock struct {
 	epoch time.Time     // from which they count
 	over  chan struct{} // closed when the run is over, and so its stalls
+
+	mu    sync.Mutex
+	ended chan struct{} // closed at the end of the stall that is on or comes next, and made anew
+}
+
+// next is closed when the stall that is on ends; where none is, when the next does.
+func (c *stallClock) next() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+// ring ends each stall in its time, until the alarm's context is done.
+func (c *stallClock) ring(bell *alarm, every time.Duration) error {
+	for end := c.epoch.Add(every); ; end = end.Add(every) {
+		if err := bell.wait(end); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		close(c.ended)
+		c.ended = make(chan struct{})
+		c.mu.Unlock()
+	}
 }
 
 // A service answers HTTP on 127.0.0.1, at a port of its own, in this process.
@@ -148,12 +172,12 @@ func (s *service) answer(r *fasthttp.RequestCtx) {
 // stall waits while there is a stall.
 func (s *service) stall(clock *stallClock) {
 	for {
-		left := s.costs.stalled(time.Since(clock.epoch))
-		if left == 0 {
+		ended := clock.next() // before the look at the time, so that an end in between isn't missed
+		if s.costs.stalled(time.Since(clock.epoch)) == 0 {
 			return
 		}
 		select {
-		case <-time.After(left):
+		case <-ended:
 		case <-clock.over:
 			return
 		}
@@ -177,13 +201,30 @@ func (s *service) work() error {
 }
 
 // begin says from when stalls count; end ends them, also the one that is on.
-func (s *service) begin(epoch time.Time) (end func()) {
-	clock := &stallClock{epoch: epoch, over: make(chan struct{})}
-	s.run.Store(clock)
-	return func() {
-		s.run.Store(nil)
-		close(clock.over)
+func (s *service) begin(epoch time.Time) (end func() error, err error) {
+	if s.costs.stallFor == 0 {
+		return func() error { return nil }, nil
 	}
+	clock := &stallClock{epoch: epoch, over: make(chan struct{}), ended: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	bell, err := newAlarm(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	rung := make(chan error, 1)
+	go func() { rung <- clock.ring(bell, s.costs.stallEvery) }()
+	s.run.Store(clock)
+	return func() error {
+		s.run.Store(nil)
+		cancel()
+		err := <-rung
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		close(clock.over)
+		return errors.Join(err, bell.close())
+	}, nil
 }
 
 // close ends the service and what it serves, and removes its file. No run may be on.

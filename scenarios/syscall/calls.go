@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A call is a pattern of system calls, under the name that parameters give it.
@@ -21,7 +23,8 @@ type call struct {
 // A site is what a thread has to make a pattern of.
 type site struct {
 	size int
-	file string // of so many bytes, and the thread's own; only for calls that need one
+	file string       // of so many bytes, and the thread's own; only for calls that need one
+	cpus *unix.CPUSet // where it and its partner run; nil: anywhere
 }
 
 // A pattern is a call made ready for one thread. Only that thread, locked to its goroutine, calls its methods.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/assaylab/assay/scenarios"
+	"github.com/assaylab/assay/scenarios/internal/thread"
 )
 
 // A crew is threads that make calls, each for itself, and the files that they need.
@@ -21,12 +22,14 @@ type crew struct {
 	files         bool
 	folder        folder
 	spin          time.Duration
+	together      bool // each thread and its partner on one CPU
 }
 
 // newCrew makes a crew for some calls.
 func newCrew(v scenarios.Values, kinds ...*call) (crew, error) {
 	c := crew{
 		threads: v.Int("threads"), size: v.Size("size"), timed: true, folder: folder{parent: v.Text("folder")}, spin: v.Duration("spin"),
+		together: v.Text(placementParam) == together,
 	}
 	for _, k := range kinds {
 		if err := k.checkSize(c.size); err != nil {
@@ -53,6 +56,10 @@ func (c *crew) Close() error { return c.folder.remove() }
 // patterns are closed when it returns. An operation that has begun is finished, which with many threads to a CPU may take a while more than
 // the time: each has to wait for its turn. It is an error if a pattern can't be opened or closed, or fails maxInRow times in a row.
 func (c *crew) run(ctx context.Context, d time.Duration, open func(thread int, where site) (pattern, error)) (*scenarios.Outcome, error) {
+	places, err := c.places()
+	if err != nil {
+		return nil, err
+	}
 	defer scenarios.UseThreads(2*c.threads + runtime.NumCPU())() // a driver and a partner of its own work by turns
 	var stop atomic.Bool
 	defer context.AfterFunc(ctx, func() { stop.Store(true) })()
@@ -64,11 +71,17 @@ func (c *crew) run(ctx context.Context, d time.Duration, open func(thread int, w
 	for i := range workers {
 		workers[i] = newWorker(c.timed)
 		ended.Go(func() {
-			workers[i].work(func() (pattern, error) {
-				defer opened.Done()
-				p, err := open(i, site{size: c.size, file: c.folder.file(i)})
-				return slow(p, spin), err
-			}, begin, d, &stop)
+			where := site{size: c.size, file: c.folder.file(i), cpus: places[i]}
+			workers[i].err = thread.Do(func() error {
+				return workers[i].work(func() (pattern, error) {
+					defer opened.Done()
+					if err := where.pin(); err != nil {
+						return nil, err
+					}
+					p, err := open(i, where)
+					return slow(p, spin), err
+				}, begin, d, &stop)
+			})
 		})
 	}
 	opened.Wait()

@@ -5,7 +5,6 @@ package syscall
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +28,7 @@ type echo struct {
 }
 
 // openPipe connects by two pipes, with messages of a byte whatever the size is.
-func openPipe(site) (pattern, error) {
+func openPipe(where site) (pattern, error) {
 	var there, back [2]int
 	if err := unix.Pipe2(there[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
@@ -37,7 +36,7 @@ func openPipe(site) (pattern, error) {
 	if err := unix.Pipe2(back[:], unix.O_CLOEXEC); err != nil {
 		return nil, errors.Join(fmt.Errorf("pipe: %w", err), closeAll(there[:]...))
 	}
-	return newEcho(end{back[0], there[1]}, end{there[0], back[1]}, 1), nil
+	return newEcho(where, end{back[0], there[1]}, end{there[0], back[1]}, 1), nil
 }
 
 // openSocketpair connects by two UNIX sockets.
@@ -46,16 +45,13 @@ func openSocketpair(where site) (pattern, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socketpair: %w", err)
 	}
-	return newEcho(end{fds[0], fds[0]}, end{fds[1], fds[1]}, where.size), nil
+	return newEcho(where, end{fds[0], fds[0]}, end{fds[1], fds[1]}, where.size), nil
 }
 
 // newEcho starts the partner, which owns its end.
-func newEcho(mine, theirs end, size int) *echo {
+func newEcho(where site, mine, theirs end, size int) *echo {
 	e := &echo{end: mine, message: make([]byte, size)}
-	e.partner.Go(func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		answer(theirs, make([]byte, size))
+	where.startPartner(&e.partner, func() { answer(theirs, make([]byte, size)) }, func() {
 		theirs.close() //nolint:errcheck // a socket or pipe that nobody reads any more: nothing can be lost
 	})
 	return e

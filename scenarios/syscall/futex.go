@@ -5,7 +5,6 @@ package syscall
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -35,9 +34,11 @@ type handOff struct {
 	partner sync.WaitGroup
 }
 
-func openFutex(site) (pattern, error) {
+func openFutex(where site) (pattern, error) {
 	h := &handOff{}
-	h.partner.Go(h.answer)
+	where.startPartner(&h.partner, h.answer, func() {
+		h.end() //nolint:errcheck // a driver that can't be woken can't have been put to sleep
+	})
 	return h, nil
 }
 
@@ -51,11 +52,8 @@ func (h *handOff) do() error {
 
 // answer gives the word back until it is over, or a call fails.
 func (h *handOff) answer() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	for h.await(mine, theirs) == nil && h.give(theirs, mine) == nil {
 	}
-	h.end() //nolint:errcheck // a driver that can't be woken can't have been put to sleep
 }
 
 func (h *handOff) close() error {

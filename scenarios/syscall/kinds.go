@@ -29,6 +29,11 @@ func crewParams() []scenarios.Param {
 			About: "of what a call reads, writes, opens, sends or maps (" + strings.Join(sizes, ", ") + "); the others have none",
 		},
 		{
+			Name: placementParam, Type: scenarios.Choice, Default: anywhere, Choices: []string{anywhere, together},
+			About: "where threads run: " + anywhere + " the scheduler likes, or " + together + " with their partner on one CPU, the next thread on the " +
+				"next CPU that the process may use",
+		},
+		{
 			Name: "folder", Type: scenarios.Text,
 			About: "in which the calls' files are made; without it " + sharedMemory + " or, where there is none, the folder for temporary files",
 		},

@@ -5,7 +5,6 @@ package syscall
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -42,20 +41,18 @@ func newWorker(timed bool) *worker {
 	return w
 }
 
-// work opens a pattern on a thread of its own, begins when told, with the time that is the start for all, and closes the pattern.
-func (w *worker) work(open func() (pattern, error), begin <-chan time.Time, d time.Duration, stop *atomic.Bool) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+// work opens a pattern, for which it has a thread of its own, begins when told, with the time that is the start for all, and closes the pattern.
+func (w *worker) work(open func() (pattern, error), begin <-chan time.Time, d time.Duration, stop *atomic.Bool) error {
 	w.pattern, w.err = open()
 	if w.err != nil {
 		stop.Store(true)
 	}
 	start := <-begin
 	if w.err != nil {
-		return
+		return w.err
 	}
 	w.repeat(start, d, stop)
-	w.err = errors.Join(w.err, w.pattern.close())
+	return errors.Join(w.err, w.pattern.close())
 }
 
 // repeat does batches until the time is over or stop is set. An operation is never cut. The clock is read once a batch: the end of one is
