@@ -286,9 +286,11 @@ func waitIn(at time.Duration) time.Duration {
 	return left
 }
 
-// farthest is the largest relative difference of the quantiles on which stalls tell.
+// farthest is the largest relative difference of the quantiles on which stalls tell. Of stallRate, each arrival in a stall is half a percent
+// of all that wait as long: these quantiles are in the middle of theirs, since of one at an edge a single late request of the rest would
+// decide whether it is 5 ms more.
 func farthest(told, truth *hdrhistogram.Histogram) (most float64) {
-	for _, q := range []float64{95, 99, 99.9} {
+	for _, q := range []float64{94.75, 98.75, 99.75} {
 		is := float64(truth.ValueAtQuantile(q))
 		most = max(most, math.Abs(float64(told.ValueAtQuantile(q))-is)/is)
 	}

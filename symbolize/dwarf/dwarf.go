@@ -27,7 +27,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sort"
 
 	"github.com/assaylab/assay/internal/elfx"
 )
@@ -76,14 +75,15 @@ type Frame struct {
 // Data is the debug information of one file. It is made for the addresses of one profile: its budget of work isn't renewed. Its methods must not be called from several goroutines at once.
 type Data struct {
 	*shared
-	main    *file
-	code    []elfx.Load // executable segments
-	index   []unitRange
-	maxEnds []uint64 // the highest end of a range up to here
-	loaded  *cache[*unit, *unitTables]
-	last    *unit // that was asked for, with its tables
-	lastTab *unitTables
-	work    uint64
+	main      *file
+	code      []elfx.Load // executable segments
+	index     []unitRange
+	maxEnds   []uint64 // the highest end of a range up to here
+	lastIndex int      // hint of where to look next in index
+	loaded    *cache[*unit, *unitTables]
+	last      *unit // that was asked for, with its tables
+	lastTab   *unitTables
+	work      uint64
 
 	pack         *packageFile
 	packErr      error
@@ -203,7 +203,8 @@ func (d *Data) buildIndex() error {
 // the error.
 func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
 	var second *unitTables
-	n := sort.Search(len(d.index), func(i int) bool { return d.index[i].lo > pc })
+	n := after(len(d.index), d.lastIndex, func(i int) bool { return d.index[i].lo > pc })
+	d.lastIndex = n
 	for i := n - 1; i >= max(0, n-maxOverlap) && d.maxEnds[i] > pc; i-- {
 		if pc >= d.index[i].hi {
 			continue

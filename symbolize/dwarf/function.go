@@ -22,6 +22,7 @@ type functions struct {
 	// Segment i has the addresses from starts[i] to starts[i+1]; owners[i] is its innermost scope.
 	starts []uint64
 	owners []int32
+	last   int // hint of where to look next
 }
 
 // scope is a function with code of its own, or a call that was inlined.
@@ -35,18 +36,11 @@ func (f *functions) cost() int { return 128 + len(f.scopes)*32 + len(f.starts)*1
 
 // find is the innermost scope of an address.
 func (f *functions) find(pc uint64) int32 {
-	lo, hi := 0, len(f.starts) // the first start behind pc is in lo…hi
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); f.starts[mid] > pc {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	if lo == 0 {
+	f.last = after(len(f.starts), f.last, func(i int) bool { return f.starts[i] > pc })
+	if f.last == 0 {
 		return noScope
 	}
-	return f.owners[lo-1]
+	return f.owners[f.last-1]
 }
 
 // name is the name of a scope's function.

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"path"
 	"slices"
-	"sort"
 )
 
 const (
@@ -24,6 +23,8 @@ type lineTable struct {
 	dirs      []value
 	files     []lineFile
 	paths     []string // of files, as far as they were asked for; the last number is that of the last file
+
+	lastSequence, lastRow int // hints of where to look next
 }
 
 // sequence is a stretch of code whose rows have rising addresses.
@@ -45,23 +46,16 @@ func (t *lineTable) cost() int {
 
 // find is the row of an address.
 func (t *lineTable) find(pc uint64) (row, bool) {
-	n := sort.Search(len(t.sequences), func(i int) bool { return t.sequences[i].lo > pc })
-	for i := n - 1; i >= max(0, n-maxOverlap); i-- {
+	t.lastSequence = after(len(t.sequences), t.lastSequence, func(i int) bool { return t.sequences[i].lo > pc })
+	for i := t.lastSequence - 1; i >= max(0, t.lastSequence-maxOverlap); i-- {
 		s := t.sequences[i]
 		if pc >= s.hi {
 			continue
 		}
 		rows, off := t.rows[s.first:s.last], uint32(pc-s.lo)
-		lo, hi := 0, len(rows) // the first row behind pc is in lo…hi
-		for lo < hi {
-			if mid := int(uint(lo+hi) >> 1); rows[mid].off > off {
-				hi = mid
-			} else {
-				lo = mid + 1
-			}
-		}
-		if lo > 0 {
-			return rows[lo-1], true
+		t.lastRow = after(len(rows), t.lastRow, func(i int) bool { return rows[i].off > off })
+		if t.lastRow > 0 {
+			return rows[t.lastRow-1], true
 		}
 	}
 	return row{}, false
