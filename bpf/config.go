@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // Target kinds.
@@ -46,6 +47,7 @@ type kernelFacts struct {
 	rqClock   bool // a task leads to its run queue's clock
 	prevState bool // sched_switch passes prev_state (5.18)
 	loop      bool // bpf_loop (5.17)
+	allocates bool // elements of hash tables may be made one by one, whoever asks (6.1)
 }
 
 // errNoBTF is the plain word for a kernel without type information.
@@ -65,6 +67,8 @@ func readKernelFacts(types *btf.Spec) (kernelFacts, error) {
 	f.rqClock = hasField(types, "sched_entity", "cfs_rq") && hasField(types, "cfs_rq", "rq") &&
 		hasField(types, "sched_info", "last_queued")
 	f.loop = hasEnum(types, "bpf_func_id", "BPF_FUNC_loop")
+	var allocator *btf.Struct
+	f.allocates = types.TypeByName("bpf_mem_alloc", &allocator) == nil
 	return f, nil
 }
 
@@ -94,9 +98,29 @@ func hasEnum(types *btf.Spec, enum, value string) bool {
 	return false
 }
 
+// Fit suits an object to a kernel with the given types: what its programs may not do there, and what they needn't.
+func Fit(spec *ebpf.CollectionSpec, types *btf.Spec) error {
+	f, err := readKernelFacts(types)
+	if err != nil {
+		return err
+	}
+	return f.fit(spec)
+}
+
+func (f *kernelFacts) fit(spec *ebpf.CollectionSpec) error {
+	if !f.allocates {
+		for _, m := range spec.Maps {
+			if m.Type == ebpf.Hash {
+				m.Flags &^= unix.BPF_F_NO_PREALLOC
+			}
+		}
+	}
+	return set(spec, map[string]any{"use_rq_clock": f.rqClock, "has_prev_state": f.prevState, "has_loop": f.loop})
+}
+
 // constants are the settings of the programs, by the names that the C code gives them.
 // An object takes those that it declares.
-func (c *Config) constants(f kernelFacts) map[string]any {
+func (c *Config) constants() map[string]any {
 	kind := targetAll
 	var comm [16]uint8
 	switch {
@@ -109,22 +133,19 @@ func (c *Config) constants(f kernelFacts) map[string]any {
 		kind = targetCgroup
 	}
 	return map[string]any{
-		"target_kind":    kind,
-		"target_comm":    comm,
-		"target_cgroup":  c.CgroupID,
-		"target_subsys":  int32(c.CgroupSubsys),
-		"pidns_level":    c.PIDNSLevel,
-		"pidns_inum":     c.PIDNSInum,
-		"hash_seed":      rand.Uint64(),
-		"with_cpu":       c.WithCPU,
-		"stop_sampled":   c.Stop,
-		"with_tables":    c.Tables,
-		"use_rq_clock":   f.rqClock,
-		"has_prev_state": f.prevState,
-		"has_loop":       f.loop,
-		"exact":          c.Exact,
-		"with_wakers":    c.Wakers,
-		"min_block":      uint64(c.MinBlock),
+		"target_kind":   kind,
+		"target_comm":   comm,
+		"target_cgroup": c.CgroupID,
+		"target_subsys": int32(c.CgroupSubsys),
+		"pidns_level":   c.PIDNSLevel,
+		"pidns_inum":    c.PIDNSInum,
+		"hash_seed":     rand.Uint64(),
+		"with_cpu":      c.WithCPU,
+		"stop_sampled":  c.Stop,
+		"with_tables":   c.Tables,
+		"exact":         c.Exact,
+		"with_wakers":   c.Wakers,
+		"min_block":     uint64(c.MinBlock),
 	}
 }
 

@@ -70,11 +70,9 @@ func (c *Config) families() []family {
 // Load loads what config asks for. Nothing is attached yet. It needs CAP_BPF and CAP_PERFMON.
 func Load(config Config) (*Kernel, error) {
 	cache := btf.NewCache()
-	types, err := cache.Kernel()
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) {
-		return nil, errNoBTF
-	} else if err != nil {
-		return nil, fmt.Errorf("kernel types: %w", err)
+	types, err := kernelTypes(cache)
+	if err != nil {
+		return nil, err
 	}
 	facts, err := readKernelFacts(types)
 	if err != nil {
@@ -85,6 +83,16 @@ func Load(config Config) (*Kernel, error) {
 		return nil, errors.Join(err, k.Close())
 	}
 	return k, nil
+}
+
+func kernelTypes(cache *btf.Cache) (*btf.Spec, error) {
+	types, err := cache.Kernel()
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) {
+		return nil, errNoBTF
+	} else if err != nil {
+		return nil, fmt.Errorf("kernel types: %w", err)
+	}
+	return types, nil
 }
 
 // mayLoad loads the smallest program of the kind that needs all our rights, so that their lack is told as such: what the library says of
@@ -103,10 +111,13 @@ func (k *Kernel) load(types *btf.Spec) (err error) {
 	if err := mayLoad(); err != nil {
 		return err
 	}
-	constants := k.config.constants(k.facts)
+	constants := k.config.constants()
 	families := k.config.families()
 	for i := range families {
 		if err := families[i].open(constants); err != nil {
+			return err
+		}
+		if err := k.facts.fit(families[i].spec); err != nil {
 			return err
 		}
 		if err := k.makeMaps(families[i].spec); err != nil {

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 )
@@ -105,25 +106,31 @@ func LoadCalls(config *CallsConfig) (*Calls, error) {
 	if err := mayLoad(); err != nil {
 		return nil, err
 	}
+	cache := btf.NewCache()
+	types, err := kernelTypes(cache)
+	if err != nil {
+		return nil, err
+	}
 	spec, err := LoadSyscalls()
 	if err != nil {
 		return nil, fmt.Errorf("eBPF object: %w", err)
+	}
+	if err := Fit(spec, types); err != nil {
+		return nil, err
 	}
 	whose := Config{
 		PIDs: config.CgroupID == 0, CgroupID: config.CgroupID, CgroupSubsys: config.CgroupSubsys,
 		PIDNSLevel: config.PIDNSLevel, PIDNSInum: config.PIDNSInum,
 	}
-	constants := whose.constants(kernelFacts{})
+	constants := whose.constants()
 	constants["plans"] = config.Plans
 	constants["own_tgid"] = uint32(os.Getpid())
 	if err := set(spec, constants); err != nil {
 		return nil, err
 	}
 	c := &Calls{}
-	err = spec.LoadAndAssign(&c.objects, nil)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, errNoBTF
-	} else if err != nil {
+	opts := ebpf.CollectionOptions{Cache: cache, Programs: ebpf.ProgramOptions{KernelTypes: types}}
+	if err := spec.LoadAndAssign(&c.objects, &opts); err != nil {
 		return nil, plainLoadError(err)
 	}
 	if c.ring, err = ringbuf.NewReader(c.objects.Ring); err != nil {

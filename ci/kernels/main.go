@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -28,12 +29,18 @@ import (
 // kernel is a column of the matrix. The package is an expression, because its name changes with each security update; the newest counts.
 type kernel struct {
 	name, arch, pkg string
+	pinned          *pinned // the package, if it isn't Debian's; then it is only tried when asked for
 }
 
 var kernels = []kernel{
-	{"6.1-amd64", "amd64", `linux-image-6\.1\.0-[0-9]+-cloud-amd64`},
-	{"6.12-amd64", "amd64", `linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64`},
-	{"6.12-arm64", "arm64", `linux-image-6\.12\.[0-9]+\+deb12-cloud-arm64`},
+	{name: "6.1-amd64", arch: "amd64", pkg: `linux-image-6\.1\.0-[0-9]+-cloud-amd64`},
+	{name: "6.12-amd64", arch: "amd64", pkg: `linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64`},
+	{name: "6.12-arm64", arch: "arm64", pkg: `linux-image-6\.12\.[0-9]+\+deb12-cloud-arm64`},
+	// The oldest that we support, of which Debian 12 has none. Not every machine that reaches Debian's archive reaches this one.
+	{name: "5.15-amd64", arch: "amd64", pinned: &pinned{
+		url:    "http://archive.ubuntu.com/ubuntu/pool/main/l/linux-signed/linux-image-5.15.0-25-generic_5.15.0-25.25_amd64.deb",
+		sha256: "ad56f8c442a54d4f5ff2dff010d00321d53e32b543f3a92f3ba4e042d20a71da",
+	}},
 }
 
 func main() {
@@ -46,7 +53,7 @@ func main() {
 	}
 }
 
-// run boots the kernels whose name matches the only argument, or all.
+// run boots the kernels whose name matches the only argument, or all of Debian.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kernels", flag.ContinueOnError)
 	verbose := flags.Bool("v", false, "also print what the checked programs printed")
@@ -67,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	var trials []trial
 	for _, k := range kernels {
-		if !only.MatchString(k.name) {
+		if !only.MatchString(k.name) || k.pinned != nil && flags.NArg() == 0 {
 			continue
 		}
 		t := k.try(ctx, packages, dir)
@@ -117,16 +124,26 @@ func (k kernel) try(ctx context.Context, packages *debian, dir string) trial {
 	return t
 }
 
-func (t *trial) run(ctx context.Context, packages *debian, initramfs string) error {
+// image returns the path of the kernel's image, and notes its version.
+func (t *trial) image(ctx context.Context, packages *debian) (string, error) {
+	if p := t.kernel.pinned; p != nil {
+		t.version = path.Base(p.url)
+		return p.kernel(ctx, packages.dir)
+	}
 	name, err := packages.newest(t.kernel.pkg)
 	if err != nil {
-		return err
+		return "", err
 	}
 	image, version, err := packages.kernel(name, t.kernel.arch)
+	t.version = name + " " + version
+	return image, err
+}
+
+func (t *trial) run(ctx context.Context, packages *debian, initramfs string) error {
+	image, err := t.image(ctx, packages)
 	if err != nil {
 		return err
 	}
-	t.version = name + " " + version
 	if err := pack(ctx, initramfs, t.kernel.arch); err != nil {
 		return err
 	}

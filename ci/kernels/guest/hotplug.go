@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -35,7 +36,7 @@ func plugOnce() (seen observation, err error) {
 	const file = "/tmp/hotplug.pb.gz"
 	recorded := make(chan error, 1)
 	go func() {
-		_, complaints, err := assay("record", "--freq", recordHz, "--cpu-label", "--duration", "12s", "--output", file)
+		_, complaints, err := assay("record", "--freq", strconv.Itoa(recordHz), "--cpu-label", "--duration", "12s", "--output", file)
 		seen.output = complaints
 		recorded <- err
 	}()

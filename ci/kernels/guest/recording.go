@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ type measure struct {
 const recordSeconds = "4"
 
 // recordHz gives the sampled comparison some two thousand samples, so that its interval is a few percent wide.
-const recordHz = "499"
+const recordHz = 499
 
 // attempts bounds how often a recording is made until it agrees with the truth: one right one in some thousands is outside of its interval
 // by chance, an emulator that is starved for a while falls behind its timers, and a defect of the recorder shows in every attempt.
@@ -57,7 +58,7 @@ func (r recording) check() (seen observation, err error) {
 
 func (r recording) attempt() (observation, error) {
 	file := "/tmp/" + r.mode + ".pb.gz"
-	args := append([]string{"record", "--mode", r.mode, "--freq", recordHz, "--output", file}, r.flags...)
+	args := append([]string{"record", "--mode", r.mode, "--freq", strconv.Itoa(recordHz), "--output", file}, r.flags...)
 	out, complaints, err := assay(append(args, "--", "/bin/truth", r.work, recordSeconds)...)
 	seen := observation{output: complaints}
 	if err != nil {
@@ -153,7 +154,8 @@ func describe(recorded map[string]measure, truth map[string]report.Span) string 
 }
 
 // sampled compares shares: n independent samples of a function with share p have a standard deviation of √(p(1−p)/n), and four of them
-// hold all but one comparison in sixteen thousand. The sum may be off by as much as n samples can: a relative 4/√n.
+// hold all but one comparison in sixteen thousand. The sum may be off by as much as n samples can: a relative 4/√n, with the n that are due,
+// lest a recording that missed nearly all passes.
 func sampled(recorded map[string]measure, truth map[string]report.Span) error {
 	var all measure
 	var whole time.Duration
@@ -175,7 +177,7 @@ func sampled(recorded map[string]measure, truth map[string]report.Span) error {
 		p := span.Most.Seconds() / whole.Seconds()
 		compare(name, recorded[name].time.Seconds()/all.time.Seconds(), p, 4*math.Sqrt(p*(1-p)/n))
 	}
-	compare("sum in seconds", all.time.Seconds(), whole.Seconds(), 4*whole.Seconds()/math.Sqrt(n))
+	compare("sum in seconds", all.time.Seconds(), whole.Seconds(), 4*whole.Seconds()/math.Sqrt(whole.Seconds()*recordHz))
 	return errors.Join(problems...)
 }
 
