@@ -16,7 +16,7 @@ declare -A needs=(
 	# Programs whose stacks are hard to walk.
 	[stacks]="gdb openssl sqlite3"
 	# Other kernels, booted in qemu.
-	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring"
+	[kernels]="qemu-system-x86 qemu-system-arm debian-archive-keyring gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 )
 
 # missing NEED… prints the packages to install.

@@ -23,7 +23,7 @@ type machine struct {
 
 var machines = map[string]machine{
 	"amd64": {[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0", "tsc=noirqtime"},
-	"arm64": {[]string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"}, "ttyAMA0", "irqtime=0"},
+	"arm64": {[]string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0", "irqtime=0"},
 }
 
 // bootLimit ends a guest that hangs. A healthy one needs well under a minute.

@@ -35,6 +35,9 @@ func pack(ctx context.Context, initramfs, arch string) (err error) {
 	if err := compile(ctx, bin, arch); err != nil {
 		return err
 	}
+	if err := compileStacks(ctx, bin, arch); err != nil {
+		return err
+	}
 	objects, err := findObjects(ctx, arch)
 	if err != nil {
 		return err
@@ -65,11 +68,20 @@ func compile(ctx context.Context, bin, arch string) error {
 
 // findObjects returns the files of the eBPF objects that assay carries.
 func findObjects(ctx context.Context, arch string) ([]string, error) {
-	dir, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+"bpf").Output()
+	dir, err := folderOf(ctx, "bpf")
 	if err != nil {
-		return nil, fmt.Errorf("go list bpf: %w", err)
+		return nil, err
 	}
-	return filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), objectNames[arch]))
+	return filepath.Glob(filepath.Join(dir, objectNames[arch]))
+}
+
+// folderOf returns the folder of one of our packages.
+func folderOf(ctx context.Context, name string) (string, error) {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+name).Output()
+	if err != nil {
+		return "", fmt.Errorf("go list %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(dir)), nil
 }
 
 // fill packs what the guest finds when it boots: its first process, a console to write to, the programs and the eBPF objects.
@@ -81,6 +93,9 @@ func fill(a *archive, bin string, objects []string) error {
 	for _, program := range programs[1:] {
 		name := filepath.Base(program)
 		files["bin/"+name] = filepath.Join(bin, name)
+	}
+	for _, s := range stacks {
+		files["stacks/"+s.name] = filepath.Join(bin, s.name)
 	}
 	for _, object := range objects {
 		files["objects/"+filepath.Base(object)] = object

@@ -19,6 +19,7 @@ var checks = []check{
 	{"record cpu", recording{mode: "cpu", sampleType: "cpu", work: "split", within: sampled}.check},
 	{"record offcpu", recording{mode: "offcpu", sampleType: "off_cpu", work: "wait", within: exactly}.check},
 	{"record exact", recording{mode: "offcpu", flags: []string{"--exact"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
+	{"stacks", wholeStacks},
 	{"hot-plug", hotPlug},
 	{"record wakers", recording{mode: "offcpu", flags: []string{"--wakers"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
 }
