@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,6 +109,7 @@ paths where their build ID is the recorded one, from folders of debug files, and
   DEBUGINFOD_URLS=https://debuginfod.debian.net assay symbolize -o named.pb.gz cpu.pb.gz`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			debug.SetGCPercent(50) // a tenth more CPU time, a sixth less memory at its peak
 			return names.symbolize(args[0], cmp.Or(output, args[0]), cmd.ErrOrStderr())
 		},
 	}
