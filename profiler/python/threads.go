@@ -71,8 +71,9 @@ func (l *Layout) walk(mem Memory, t *Thread) error {
 	if err == nil && l.HasCFrame && at != 0 {
 		at, err = readWord(mem, at+uint64(l.CFrameCurrent))
 	}
-	for at != 0 && err == nil {
-		if len(t.Frames) == MaxFrames {
+	// Between frames lie those that stand for C's, at most one each; memory that lies may have a ring of them.
+	for steps := 0; at != 0 && err == nil; steps++ {
+		if len(t.Frames) == MaxFrames || steps == 2*MaxFrames {
 			t.Cut = true
 			return nil
 		}
