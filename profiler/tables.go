@@ -130,14 +130,20 @@ func (r stoppable) ReadAt(p []byte, off int64) (int, error) {
 // make makes the table of a file, or takes it from the cache.
 func (u *unwinder) make(o *object) (*unwind.Table, error) {
 	options := unwind.Options{MaxBytes: u.slabs.limit * bpf.SlabBytes}
-	if t := u.cached(o, options); t != nil {
-		return t, nil
-	}
 	f, err := o.content()
 	if err != nil {
 		return nil, err
 	}
-	t, err := unwind.Build(stoppable{f, u.quit}, f.Size(), options)
+	id := identity{content: stoppable{f, u.quit}}
+	if u.cache != nil {
+		if id, err = identify(id.content, f.Size(), o.file); err != nil {
+			return nil, err
+		}
+		if t := u.cached(id.key, options); t != nil {
+			return t, nil
+		}
+	}
+	t, err := unwind.Build(id.content, f.Size(), options)
 	select {
 	case <-u.quit:
 		return nil, errStopped // what could not be read may be missing
@@ -149,18 +155,18 @@ func (u *unwinder) make(o *object) (*unwind.Table, error) {
 	if len(t.Pages) == 0 {
 		return nil, errNoFrames
 	}
-	if u.cache != nil && o.buildID != "" {
-		u.keep(u.cache.Put(o.buildID, t))
+	if id.holds() {
+		u.keep(u.cache.Put(id.key, t))
 	}
 	return t, nil
 }
 
 // cached is the table that the cache has, nil if it has none.
-func (u *unwinder) cached(o *object, options unwind.Options) *unwind.Table {
-	if u.cache == nil || o.buildID == "" {
+func (u *unwinder) cached(key string, options unwind.Options) *unwind.Table {
+	if key == "" {
 		return nil
 	}
-	t, err := u.cache.Get(o.buildID, options)
+	t, err := u.cache.Get(key, options)
 	u.keep(err)
 	return t
 }

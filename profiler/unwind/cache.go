@@ -21,7 +21,7 @@ import (
 
 const cacheSuffix = ".unwind"
 
-// Cache keeps tables in a folder, one file each, by build ID. Each look-up renews the time of a file, and when all of them
+// Cache keeps tables in a folder, one file each, by keys of any length, which stand for the content of a file. Each look-up renews the time of a file, and when all of them
 // take more than the cache may, those that weren't asked for the longest go. The methods may be called from several goroutines;
 // several processes can share a folder, and then each sees to the files that it knew at its start.
 type Cache struct {
@@ -57,16 +57,16 @@ func OpenCache(folder string, maxBytes int64) (*Cache, error) {
 	return c, nil
 }
 
-// cacheName is the name of a file. Build IDs can be of any length and those of Go hold slashes.
-func cacheName(buildID string) string {
-	sum := sha256.Sum256([]byte(buildID))
+// cacheName is the name of a file.
+func cacheName(key string) string {
+	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:16]) + cacheSuffix
 }
 
-// Get gives the table of a build ID, nil when the cache doesn't have it. A file that can't be decoded is removed and its error given:
+// Get gives the table of a key, nil when the cache doesn't have it. A file that can't be decoded is removed and its error given:
 // what it said has to be built again.
-func (c *Cache) Get(buildID string, options Options) (*Table, error) {
-	name := cacheName(buildID)
+func (c *Cache) Get(key string, options Options) (*Table, error) {
+	name := cacheName(key)
 	path := filepath.Join(c.folder, name)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -96,12 +96,12 @@ func (c *Cache) Get(buildID string, options Options) (*Table, error) {
 }
 
 // Put writes a table, and makes room for it. A table larger than the whole cache is left out.
-func (c *Cache) Put(buildID string, t *Table) error {
+func (c *Cache) Put(key string, t *Table) error {
 	size := int64(t.encodedSize())
 	if size > c.max {
 		return nil
 	}
-	name := cacheName(buildID)
+	name := cacheName(key)
 	if err := c.makeRoom(name, size); err != nil {
 		return fmt.Errorf("cache of unwind tables: %w", err)
 	}
