@@ -5,7 +5,8 @@
 //
 // It reads what an address needs and no more:
 //
-//	unit.go      headers and root entries of all units, when a file is opened: which unit has which addresses
+//	aranges.go   which unit has an address, where the compiler has written that down
+//	unit.go      headers and root entries of units, up to that one; of all where nothing was written down
 //	function.go  the entries of a unit: its functions and inlined calls, as a table sorted by address
 //	line.go      the line program of a unit, as a table sorted by address
 //	name.go      the entry that has a function's name, one by one
@@ -15,7 +16,8 @@
 // the number of units, about 300 bytes each, and not with the size of the file. (debug/dwarf of the Go tree holds the sections.)
 //
 // The files are hostile: each length and count has a bound, references are followed a bounded number of times, and what is read in all
-// is bounded by a budget of work. A malformed header or root entry is an error of Open, what else is malformed in a unit one of its own addresses.
+// is bounded by a budget of work. A malformed header or root entry is an error of all addresses of units behind it, what else is malformed in a unit one
+// of its own addresses.
 //
 // Formats: DWARF Debugging Information Format, versions 4 and 5, https://dwarfstd.org; the GNU extensions for split units,
 // https://gcc.gnu.org/wiki/DebugFission; and for alternate files dwz(1).
@@ -77,6 +79,10 @@ type Data struct {
 	*shared
 	main      *file
 	code      []elfx.Load // executable segments
+	hints     []hint
+	lastHint  int  // where to look next in hints
+	indexed   bool // there is an index of all units, or
+	noIndex   error
 	index     []unitRange
 	maxEnds   []uint64 // the highest end of a range up to here
 	lastIndex int      // hint of where to look next in index
@@ -112,7 +118,7 @@ func In(f *elfx.File) bool {
 	return plain || old
 }
 
-// Open reads the headers of the units of a file; ErrNone when it has none. f must stay usable as long as the Data is.
+// Open opens the debug information of a file, and reads what its compiler says of where its units are; ErrNone when it has none. f must stay usable as long as the Data is.
 func Open(f *elfx.File, opts *Options) (*Data, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -133,11 +139,7 @@ func Open(f *elfx.File, opts *Options) (*Data, error) {
 			d.code = append(d.code, l)
 		}
 	}
-	err = main.readUnits(true)
-	if err == nil {
-		err = d.buildIndex()
-	}
-	if err != nil {
+	if err := d.readHints(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -170,11 +172,21 @@ func (d *Data) isCode(addr uint64) bool {
 	return len(d.code) == 0 && addr != 0
 }
 
+// needIndex makes the index of all units, once.
+func (d *Data) needIndex() error {
+	if !d.indexed {
+		d.indexed = true
+		if d.noIndex = d.main.readUnits(allUnits); d.noIndex == nil {
+			d.noIndex = d.buildIndex()
+		}
+	}
+	return d.noIndex
+}
+
 // buildIndex sorts the ranges of all units.
 func (d *Data) buildIndex() error {
 	total := 0
-	for i := range d.main.units {
-		u := &d.main.units[i]
+	for i, u := range d.main.units {
 		n, err := u.each(code{u.low, u.high, u.ranges}, func(lo, hi uint64) {
 			if lo < hi && d.isCode(lo) {
 				d.index = append(d.index, unitRange{lo, hi, int32(i)})
@@ -202,6 +214,21 @@ func (d *Data) buildIndex() error {
 // address, and one without a name when only its line is known, as in assembly, or where the functions of the unit can't be read, which is
 // the error.
 func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
+	t, err := d.hinted(pc)
+	switch {
+	case err != nil:
+		return t.lineOnly(frames, pc), err
+	case t != nil:
+		return t.frames(frames, pc)
+	}
+	if err := d.needIndex(); err != nil {
+		return frames, err
+	}
+	return d.indexedFrames(frames, pc)
+}
+
+// indexedFrames is Frames by the index of all units.
+func (d *Data) indexedFrames(frames []Frame, pc uint64) ([]Frame, error) {
 	var second *unitTables
 	n := after(len(d.index), d.lastIndex, func(i int) bool { return d.index[i].lo > pc })
 	d.lastIndex = n
@@ -209,7 +236,7 @@ func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
 		if pc >= d.index[i].hi {
 			continue
 		}
-		t, err := d.tables(&d.main.units[d.index[i].unit])
+		t, err := d.tables(d.main.units[d.index[i].unit])
 		if err != nil {
 			return t.lineOnly(frames, pc), err
 		}
@@ -277,6 +304,18 @@ func (d *Data) load(u *unit, t *unitTables) error {
 	var err error
 	t.functions, err = u.readFunctions(d.isCode)
 	return err
+}
+
+// has says whether there is a function, or at least a line, for an address.
+func (t *unitTables) has(pc uint64) bool {
+	if t.functions != nil && t.functions.find(pc) != noScope {
+		return true
+	}
+	if t.lines == nil {
+		return false
+	}
+	_, ok := t.lines.find(pc)
+	return ok
 }
 
 // position is the file and line of an address, as far as they are known.

@@ -15,8 +15,11 @@ type file struct {
 	line, lineStr, ranges, rnglists     *section
 
 	id       uint32
-	split    bool // a .dwo file, or a part of a .dwp
-	units    []unit
+	split    bool    // a .dwo file, or a part of a .dwp
+	units    []*unit // by offset, as far as they were read
+	unread   uint64  // offset of the next
+	unitsErr error   // why there are no more
+	roots    bool    // their root entries are wanted
 	cursors  map[*section]*cursor
 	streams  map[*section]*cursor
 	elf      *elfx.File
@@ -48,7 +51,7 @@ type abbrevKey struct {
 
 func (s *shared) newFile(f *elfx.File, closer io.Closer) *file {
 	s.files++
-	return &file{shared: s, id: s.files, elf: f, closer: closer, cursors: make(map[*section]*cursor), streams: make(map[*section]*cursor)}
+	return &file{shared: s, id: s.files, roots: true, elf: f, closer: closer, cursors: make(map[*section]*cursor), streams: make(map[*section]*cursor)}
 }
 
 // openFile finds the sections of a file; suffix is ".dwo" for those of split units.
@@ -148,8 +151,8 @@ func (f *file) openAlternate() (*file, error) {
 	}
 	alt, err := f.openFile(image.File, image.Closer, "")
 	if err == nil {
-		alt.altErr = ErrNoAlternate // it has none itself
-		err = alt.readUnits(false)
+		alt.altErr, alt.roots = ErrNoAlternate, false // it has neither one itself nor code
+		err = alt.readUnits(allUnits)
 	}
 	if err != nil {
 		return nil, errors.Join(err, image.Close())

@@ -79,7 +79,7 @@ func fakeELF(names []string, contents [][]byte) []byte {
 
 var fuzzedSections = []string{
 	".debug_info", ".debug_abbrev", ".debug_line", ".debug_str", ".debug_line_str", ".debug_ranges", ".debug_rnglists",
-	".debug_addr", ".debug_str_offsets",
+	".debug_addr", ".debug_str_offsets", ".debug_aranges",
 }
 
 // fuzzSeeds adds what compilers write.
@@ -108,33 +108,46 @@ func ask(t *testing.T, contents ...[]byte) {
 		return
 	}
 	var addrs []uint64
+	for _, h := range d.hints[:min(len(d.hints), 20)] {
+		addrs = append(addrs, h.lo, h.hi-1, h.hi)
+	}
+	for _, a := range addrs {
+		askFor(t, d, a)
+	}
+	if d.needIndex() != nil {
+		addrs = nil
+	}
 	for _, r := range d.index[:min(len(d.index), 20)] {
 		addrs = append(addrs, r.lo, r.lo+1, r.lo+8, r.hi-1, r.hi)
 	}
 	for _, a := range addrs {
-		frames, err := d.Frames(nil, a)
-		if err != nil && err.Error() == "" {
-			t.Error("an error that says nothing")
-		}
-		if len(frames) > maxFrames {
-			t.Errorf("%d frames at %#x", len(frames), a)
-		}
-		for _, fr := range frames {
-			if len(fr.Name) > maxString || len(fr.File) > maxString {
-				t.Errorf("a name of %d and a file of %d bytes", len(fr.Name), len(fr.File))
-			}
-		}
+		askFor(t, d, a)
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
+func askFor(t *testing.T, d *Data, a uint64) {
+	frames, err := d.Frames(nil, a)
+	if err != nil && err.Error() == "" {
+		t.Error("an error that says nothing")
+	}
+	if len(frames) > maxFrames {
+		t.Errorf("%d frames at %#x", len(frames), a)
+	}
+	for _, fr := range frames {
+		if len(fr.Name) > maxString || len(fr.File) > maxString {
+			t.Errorf("a name of %d and a file of %d bytes", len(fr.Name), len(fr.File))
+		}
+	}
+}
+
 // FuzzDWARF changes any section. It fails on panics, hangs and answers out of bounds.
 func FuzzDWARF(f *testing.F) {
 	fuzzSeeds(f)
-	f.Fuzz(func(t *testing.T, info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets []byte) {
-		ask(t, info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets)
+	f.Fuzz(func(t *testing.T, info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets, aranges []byte) {
+		ask(t, info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets, aranges)
 	})
 }
 

@@ -81,7 +81,14 @@ func TestOneTableForAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(f, nil); !errors.Is(err, errWork) {
+	d, err := Open(f, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Frames(nil, 0x1000); !errors.Is(err, errWork) {
 		t.Errorf("error %v, want %v", err, errWork)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -3,13 +3,13 @@
 package dwarf
 
 import (
-	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/symbolize/internal/pager"
@@ -62,30 +62,33 @@ func (x *file) addInflated(s elfx.Section, c elfx.Compression) (*section, error)
 	return newSection(s.Name, z, 0, c.Size), nil
 }
 
-// inflated is a compressed section. It is decompressed as a whole when something of it is first read.
+// inflateStep is how much is decompressed at a time.
+const inflateStep = 128 << 10
+
+// inflated is a compressed section. It is decompressed from its start as far as it is read: the first units of a library's debug information
+// often are all that is wanted of it.
 type inflated struct {
 	file    *elfx.File
 	section elfx.Section
 	how     elfx.Compression
 	size    uint64 // of the contents
 
-	read bool
-	err  error
-	mem  []byte
-	temp *os.File // what mem has no room for, all of it
+	from io.ReadCloser // what is left; nil before the first read
+	have uint64        // bytes that were decompressed
+	err  error         // why there are no more
+	mem  []byte        // all that were, if the section fits into memory
+	temp *os.File      // or else this
 }
 
 // ReadAt is that of a [pager.File].
 func (z *inflated) ReadAt(p []byte, off uint64) error {
-	if !z.read {
-		z.read, z.err = true, z.inflate()
-	}
-	switch {
-	case z.err != nil:
-		return z.err
-	case off > z.size || uint64(len(p)) > z.size-off:
+	if off > z.size || uint64(len(p)) > z.size-off {
 		return io.ErrUnexpectedEOF
-	case z.temp != nil:
+	}
+	if err := z.reach(off + uint64(len(p))); err != nil {
+		return err
+	}
+	if z.temp != nil {
 		_, err := z.temp.ReadAt(p, int64(off))
 		return err
 	}
@@ -95,10 +98,7 @@ func (z *inflated) ReadAt(p []byte, off uint64) error {
 
 // inMemory lends n bytes; nil when they aren't in memory.
 func (z *inflated) inMemory(off uint64, n int) []byte {
-	if !z.read {
-		z.read, z.err = true, z.inflate()
-	}
-	if z.err != nil || off > uint64(len(z.mem)) || uint64(n) > uint64(len(z.mem))-off {
+	if off > z.size || uint64(n) > z.size-off || z.reach(off+uint64(n)) != nil || z.temp != nil {
 		return nil
 	}
 	return z.mem[off : off+uint64(n) : off+uint64(n)]
@@ -106,52 +106,85 @@ func (z *inflated) inMemory(off uint64, n int) []byte {
 
 var _ pager.File = (*inflated)(nil)
 
-func (z *inflated) inflate() (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%s: decompress: %w", z.section.Name, err)
+// reach decompresses up to end, which lies within the size, and a bit more.
+func (z *inflated) reach(end uint64) error {
+	if end <= z.have {
+		return nil
+	}
+	if z.err == nil {
+		if z.err = z.inflate(min(z.size, end+inflateStep)); z.err != nil {
+			z.err = fmt.Errorf("%s: decompress: %w", z.section.Name, z.err)
 		}
-	}()
-	r, err := z.file.Decompress(z.section, z.how, maxWindow)
+	}
+	if end <= z.have {
+		return nil
+	}
+	return z.err
+}
+
+func (z *inflated) inflate(end uint64) (err error) {
+	if z.from == nil {
+		if z.from, err = z.file.Decompress(z.section, z.how, maxWindow); err != nil {
+			return err
+		}
+		if z.size > maxInMemory {
+			if z.temp, err = openUnnamed(); err != nil {
+				return err
+			}
+		}
+	}
+	for z.have < end && err == nil {
+		n := min(inflateStep, end-z.have)
+		if z.temp != nil {
+			err = z.spill(n)
+		} else {
+			err = z.fill(n)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// fill reads the next n bytes of the contents into memory, which grows with what comes and not with what the header promises.
+func (z *inflated) fill(n uint64) error {
+	if z.mem == nil {
+		z.mem = make([]byte, 0, min(z.size, 4*z.section.Size)) // compilers' sections shrink to a third
+	}
+	z.mem = slices.Grow(z.mem, int(n))
+	got, err := io.ReadFull(z.from, z.mem[z.have:z.have+n])
+	z.have += uint64(got)
+	z.mem = z.mem[:z.have]
+	return err
+}
+
+// spill reads the next n bytes into the file.
+func (z *inflated) spill(n uint64) error {
+	got, err := io.CopyN(z.temp, z.from, int64(n))
+	z.have += uint64(got)
+	return err
+}
+
+// openUnnamed opens a file for temporary use that has no name any more.
+func openUnnamed() (*os.File, error) {
+	f, err := os.CreateTemp("", "assay-debug-*")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer r.Close()
-	return z.fill(r)
-}
-
-// fill reads the contents. Memory grows with what comes and not with what the header promises.
-func (z *inflated) fill(r io.Reader) error {
-	if z.size > maxInMemory {
-		return z.spill(r)
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	z.mem = make([]byte, 0, min(z.size, 4*z.section.Size)) // compilers' sections shrink to a third
-	b := bytes.NewBuffer(z.mem)
-	_, err := io.CopyN(b, r, int64(z.size))
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	z.mem = b.Bytes()
-	return err
-}
-
-func (z *inflated) spill(r io.Reader) (err error) {
-	if z.temp, err = os.CreateTemp("", "assay-debug-*"); err != nil {
-		return err
-	}
-	if err = os.Remove(z.temp.Name()); err != nil {
-		return err
-	}
-	_, err = io.CopyN(z.temp, r, int64(z.size))
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
+	return f, nil
 }
 
 func (z *inflated) close() error {
-	if z.temp == nil {
-		return nil
+	var errs []error
+	if z.from != nil {
+		errs = append(errs, z.from.Close())
 	}
-	return z.temp.Close()
+	if z.temp != nil {
+		errs = append(errs, z.temp.Close())
+	}
+	return errors.Join(errs...)
 }

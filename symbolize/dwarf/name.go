@@ -54,7 +54,10 @@ func (f *file) followName(entry uint64) (n name, err error) {
 
 // readName adds to n what an entry says, and gives the entry that it leads to.
 func (f *file) readName(entry uint64, n *name) (next uint64, more bool, err error) {
-	u := f.unitAt(entry)
+	u, err := f.unitAt(entry)
+	if err != nil {
+		return 0, false, err
+	}
 	if u == nil {
 		return 0, false, f.info.badf(entry, "entry in no unit")
 	}

@@ -28,11 +28,11 @@ func (d *Data) split(u *unit) (*unit, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	f.addr, f.ranges = u.file.addr, u.file.ranges
-	if err := f.readUnits(true); err != nil {
+	if err := f.readUnits(allUnits); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
-	for i := range f.units {
-		if s := &f.units[i]; s.dwoID == u.dwoID {
+	for _, s := range f.units {
+		if s.dwoID == u.dwoID {
 			s.addrBase, s.low = u.addrBase, u.low
 			if s.version < 5 {
 				s.rBase = u.rBase

@@ -44,29 +44,41 @@ type unit struct {
 	strBase, addrBase, rBase uint64 // in .debug_str_offsets, .debug_addr, and .debug_rnglists or .debug_ranges
 }
 
-// readUnits reads the headers of all units, and their root entries where roots says so.
-func (f *file) readUnits(roots bool) error {
-	c := newCursor(f.info, recordChunk)
-	for off := uint64(0); off < f.info.size; {
-		c.seek(off, f.info.size)
-		u := f.readHeader(c)
-		if c.err != nil {
-			return c.err
-		}
-		off = u.end
-		if u.version < 2 || u.version > 5 || u.addrSize != 8 || u.kind == unitType || u.kind == unitSplitType {
-			continue // a unit that we can't read, or of types, has no code for us
-		}
-		if roots {
-			if err := u.readRoot(c); err != nil {
-				return err
-			}
-		}
-		if len(f.units) == maxUnits {
-			return f.info.badf(off, "more than %d units", maxUnits)
-		}
-		f.units = append(f.units, u)
+// readUnits reads on through the headers of units and their root entries until it has all that begin up to an offset.
+func (f *file) readUnits(through uint64) error {
+	if f.unread > through || f.unread >= f.info.size || f.unitsErr != nil {
+		return f.unitsErr
 	}
+	c := newCursor(f.info, recordChunk)
+	for f.unread <= through && f.unread < f.info.size && f.unitsErr == nil {
+		f.unitsErr = f.readUnit(c)
+	}
+	return f.unitsErr
+}
+
+// allUnits is an offset behind all units.
+const allUnits = ^uint64(0)
+
+// readUnit reads the next header.
+func (f *file) readUnit(c *cursor) error {
+	c.seek(f.unread, f.info.size)
+	u := f.readHeader(c)
+	if c.err != nil {
+		return c.err
+	}
+	f.unread = u.end
+	if u.version < 2 || u.version > 5 || u.addrSize != 8 || u.kind == unitType || u.kind == unitSplitType {
+		return nil // a unit that we can't read, or of types, has no code for us
+	}
+	if f.roots {
+		if err := u.readRoot(c); err != nil {
+			return err
+		}
+	}
+	if len(f.units) == maxUnits {
+		return f.info.badf(u.end, "more than %d units", maxUnits)
+	}
+	f.units = append(f.units, &u)
 	return nil
 }
 
@@ -241,10 +253,13 @@ func (u *unit) reference(v value) (uint64, bool) {
 }
 
 // unitAt is the unit around an offset in .debug_info, nil if there is none.
-func (f *file) unitAt(off uint64) *unit {
+func (f *file) unitAt(off uint64) (*unit, error) {
+	if err := f.readUnits(off); err != nil {
+		return nil, err
+	}
 	i := sort.Search(len(f.units), func(i int) bool { return f.units[i].end > off })
 	if i == len(f.units) || off < f.units[i].dies {
-		return nil
+		return nil, nil
 	}
-	return &f.units[i]
+	return f.units[i], nil
 }
