@@ -68,8 +68,11 @@ func (a *aggregate) Stack(s bpf.Stack) {
 	}
 	if a.unwind != nil {
 		a.unwind.follow(int(s.Tgid), im, a.procs.files)
-		if m := im.find(s.Frames[s.Fault]-1, maxTime); m != nil && s.Reason == bpf.UnwindNoRoom {
-			a.unwind.missed(m)
+		switch s.Reason {
+		case bpf.UnwindNoProcess, bpf.UnwindPending, bpf.UnwindNoRoom:
+			if m := im.find(s.Frames[s.Fault]-1, maxTime); m != nil {
+				a.unwind.missed(m)
+			}
 		}
 	}
 	for _, addr := range s.Frames {

@@ -38,7 +38,8 @@ type table struct {
 	object *object
 	size   int64            // of the file
 	state  bpf.UnwindReason // UnwindByTable: it is in the kernel
-	missed bool             // a stack needed it when it had no room
+	missed bool             // a stack needed it when it was not there
+	large  bool             // it alone is more than there is room for
 	head   slabRun
 	rows   []slabRun
 	users  map[*unwound]bool
@@ -52,7 +53,7 @@ func (u *unwinder) tableOf(o *object) *table {
 	}
 	t := u.tables[key]
 	if t != nil {
-		if t.state == bpf.UnwindNoRoom && len(t.users) == 0 {
+		if t.state == bpf.UnwindNoRoom && !t.large && len(t.users) == 0 {
 			u.ask(t) // it made room while nobody had it mapped
 		}
 		return t
@@ -100,16 +101,25 @@ func (u *unwinder) next() *table {
 	if len(u.todo) == 0 {
 		return nil
 	}
-	// The smallest first: nobody's C library has to wait for a giant.
 	i := 0
 	for j, t := range u.todo {
-		if t.size < u.todo[i].size {
+		if t.before(u.todo[i]) {
 			i = j
 		}
 	}
 	t := u.todo[i]
+	t.missed = false
 	u.todo = slices.Delete(u.todo, i, i+1)
 	return t
+}
+
+// before says whether t is to be made before another: what stacks need already, and of these the smallest, so that nobody's C library has to
+// wait for a giant.
+func (t *table) before(other *table) bool {
+	if t.missed != other.missed {
+		return t.missed
+	}
+	return t.size < other.size
 }
 
 // stoppable can be read until quit is closed: nobody waits for a table at the end of a recording.
@@ -127,6 +137,9 @@ func (r stoppable) ReadAt(p []byte, off int64) (int, error) {
 	}
 }
 
+// minCached is the size of a file from which on its table is kept on disk: that of a smaller one is made as fast as it would be found there.
+const minCached = 64 << 10
+
 // make makes the table of a file, or takes it from the cache.
 func (u *unwinder) make(o *object) (*unwind.Table, error) {
 	options := unwind.Options{MaxBytes: u.slabs.limit * bpf.SlabBytes}
@@ -135,7 +148,7 @@ func (u *unwinder) make(o *object) (*unwind.Table, error) {
 		return nil, err
 	}
 	id := identity{content: stoppable{f, u.quit}}
-	if u.cache != nil {
+	if u.cache != nil && f.Size() >= minCached {
 		if id, err = identify(id.content, f.Size(), o.file); err != nil {
 			return nil, err
 		}
@@ -187,7 +200,7 @@ func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 	case errors.Is(err, errStopped):
 		return
 	case errors.Is(err, unwind.ErrTooLarge):
-		t.state = bpf.UnwindNoRoom
+		t.state, t.large = bpf.UnwindNoRoom, true
 		u.stats.noRoom++
 	case err != nil:
 		t.state = bpf.UnwindNoTable
@@ -206,7 +219,7 @@ func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 // tell brings what the kernel knows of the users of t up to its state.
 func (u *unwinder) tell(t *table) error {
 	for p := range t.users {
-		if err := u.refresh(p); err != nil {
+		if err := u.correct(p, t); err != nil {
 			return err
 		}
 	}
@@ -332,7 +345,7 @@ func (u *unwinder) used(t *table) (uint32, error) {
 	return binary.LittleEndian.Uint32(b[bpf.UnwindFileUsed:]), err
 }
 
-// missed is told of a stack that would have needed a table for which there was no room.
+// missed is told of a stack that would have needed a table that is not there, or not yet.
 func (u *unwinder) missed(m *timedMapping) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -351,14 +364,14 @@ func (u *unwinder) tick(now time.Time) {
 	if now.Sub(u.touched) >= touchPeriod {
 		u.touched = now
 		for _, p := range u.procs {
-			u.note(u.refresh(p))
+			u.note(u.renew(p))
 		}
 	}
 	if now.Sub(u.retried) < retryPeriod {
 		return
 	}
 	for _, t := range u.tables {
-		if t.missed && t.state == bpf.UnwindNoRoom {
+		if t.missed && t.state == bpf.UnwindNoRoom && !t.large {
 			u.retried, t.missed = now, false
 			u.ask(t)
 			return

@@ -234,7 +234,18 @@ func (p *unwound) cover(r unwoundRange) {
 // maxUnwound is how many mappings of a process a slab holds.
 const maxUnwound = bpf.SlabBytes / mappingBytes
 
-const mappingBytes = 32 // of bpf.UnwindMapping
+const (
+	mappingBytes = 32 // of bpf.UnwindMapping,
+	mappingWord  = 24 // where its File and Reason are
+)
+
+// word is the File and the Reason of a bpf.UnwindMapping, in one piece, so that no program finds half of it.
+func (m *unwoundRange) word() uint64 {
+	if t := m.table; t != nil {
+		return uint64(uint32(t.head.place)) | uint64(t.state)<<32
+	}
+	return uint64(m.reason) << 32
+}
 
 // put tells the kernel of the mappings of p, in new memory: a program may be in the midst of a search in the old.
 func (u *unwinder) put(p *unwound) error {
@@ -254,24 +265,35 @@ func (u *unwinder) put(p *unwound) error {
 		return u.kernel.DropUnwindProcess(p.pid)
 	}
 	p.run = &sharedRun{run, 1}
-	return u.publish(p, b)
+	p.known = bpf.UnwindProcess{Maps: uint32(run.place), MapCount: uint32(len(b) / mappingBytes)}
+	if err := u.slabs.write(run.place, b); err != nil {
+		return err
+	}
+	return u.renew(p)
 }
 
-// refresh tells the kernel of what tables p has now. Each mapping stays in its place, so it can be written over.
-func (u *unwinder) refresh(p *unwound) error {
+// correct tells the kernel what has become of the table of a file that p has mapped. Each mapping stays in its place, so it can be written over.
+func (u *unwinder) correct(p *unwound, t *table) error {
 	if p.run == nil {
 		return nil
 	}
-	return u.publish(p, u.encode(p))
+	for i := range p.maps[:p.known.MapCount] {
+		if m := &p.maps[i]; m.table == t {
+			if err := u.slabs.write(p.run.place.Plus(i*mappingBytes+mappingWord), binary.LittleEndian.AppendUint64(nil, m.word())); err != nil {
+				return err
+			}
+		}
+	}
+	return u.renew(p)
 }
 
-// publish writes mappings into the memory of p, and gives it a new version, so that what was found for the one before counts no more.
-func (u *unwinder) publish(p *unwound, b []byte) error {
-	if err := u.slabs.write(p.run.place, b); err != nil {
-		return err
+// renew gives the mappings of p a new version, so that what was found by the one before counts no more.
+func (u *unwinder) renew(p *unwound) error {
+	if p.run == nil {
+		return nil
 	}
 	u.version++
-	p.known = bpf.UnwindProcess{Maps: uint32(p.run.place), MapCount: uint32(len(b) / mappingBytes), Version: u.version}
+	p.known.Version = u.version
 	return u.kernel.PutUnwindProcess(p.pid, p.known)
 }
 
@@ -283,12 +305,11 @@ func (u *unwinder) encode(p *unwound) []byte {
 		maps = maps[:maxUnwound]
 	}
 	b := make([]byte, 0, len(maps)*mappingBytes)
-	for _, m := range maps {
-		k := bpf.UnwindMapping{Start: m.start, End: m.end, Bias: m.bias, Reason: uint32(m.reason)}
-		if t := m.table; t != nil {
-			k.File, k.Reason = uint32(t.head.place), uint32(t.state)
+	for i := range maps {
+		m := &maps[i]
+		for _, word := range [...]uint64{m.start, m.end, m.bias, m.word()} {
+			b = binary.LittleEndian.AppendUint64(b, word)
 		}
-		b = appendStruct(b, k)
 	}
 	return b
 }

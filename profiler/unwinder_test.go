@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"testing"
+	"time"
 
 	"github.com/assaylab/assay/bpf"
 	"github.com/assaylab/assay/profiler/unwind"
@@ -189,5 +191,63 @@ func TestEviction(t *testing.T) {
 	}
 	if u.err != nil {
 		t.Error(u.err)
+	}
+}
+
+// TestTableTooLarge has a table that alone is more than there is room for: it is made once, and the others have what they need.
+func TestTableTooLarge(t *testing.T) {
+	u, k := testUnwinder(1)
+	files := &objects{byKey: map[objectKey]*object{}}
+	image := testImage(1, files, "/large", "/small")
+	u.follow(1, image, files)
+	made := map[string]int{}
+	finish := func() {
+		for next := u.next(); next != nil; next = u.next() {
+			made[next.object.path]++
+			if next.object.path == "/large" {
+				u.finish(next, nil, fmt.Errorf("unwind table: %w", unwind.ErrTooLarge))
+			} else {
+				u.finish(next, randomTable(rand.New(rand.NewPCG(9, 10)), 2), nil)
+			}
+		}
+	}
+	finish()
+	u.missed(&image.maps[0])
+	u.tick(time.Now())
+	u.changed(map[int]bool{1: true}, testProcesses(nil)) // it has ended
+	u.follow(2, testImage(2, files, "/large"), files)
+	finish()
+	if made["/large"] != 1 || u.stats.noRoom != 1 {
+		t.Errorf("made %d times, counted %d times", made["/large"], u.stats.noRoom)
+	}
+	u.follow(1, image, files)
+	if _, reason := k.find(1, 1<<32); reason != bpf.UnwindNoRoom {
+		t.Errorf("of the large one: %v", reason)
+	}
+	if _, reason := k.find(1, 2<<32); reason != bpf.UnwindByTable && reason != bpf.UnwindNoRow {
+		t.Errorf("of the small one: %v", reason)
+	}
+	if u.err != nil {
+		t.Error(u.err)
+	}
+}
+
+// TestOrder: what a stack needed comes first, then the smallest.
+func TestOrder(t *testing.T) {
+	u, _ := testUnwinder(1)
+	files := &objects{byKey: map[objectKey]*object{}}
+	image := testImage(1, files, "/a", "/b", "/c", "/d")
+	u.follow(1, image, files)
+	for i, size := range []int64{30, 10, 40, 20} {
+		u.tableOf(image.maps[i].obj).size = size
+	}
+	u.missed(&image.maps[2])
+	u.missed(&image.maps[0])
+	var order []string
+	for next := u.next(); next != nil; next = u.next() {
+		order = append(order, next.object.path)
+	}
+	if want := []string{"/a", "/c", "/b", "/d"}; !slices.Equal(order, want) {
+		t.Errorf("made in the order %v, want %v", order, want)
 	}
 }
