@@ -3,6 +3,7 @@
 package profiler
 
 import (
+	"cmp"
 	"slices"
 )
 
@@ -12,6 +13,9 @@ type image struct {
 	pid  int
 	from uint64 // CLOCK_MONOTONIC; 0: before the recording
 	maps []timedMapping
+
+	sorted []int32 // the first mappings by address, if none of them lies over another,
+	tried  int     // as of so many
 
 	looked int     // mappings that were looked at for interpreters and compilers
 	dump   *object // the jitdump that the process wrote last, nil for none
@@ -114,7 +118,7 @@ func (ps *processes) forked(pid, parent int, at uint64) {
 	}
 	if im := from.at(at); im != nil {
 		// The slice is cut at its length: what either appends later, the other does not see.
-		p.images = append(p.images, &image{pid: pid, from: at, maps: im.maps[:len(im.maps):len(im.maps)]})
+		p.images = append(p.images, &image{pid: pid, from: at, maps: im.maps[:len(im.maps):len(im.maps)], sorted: im.sorted, tried: im.tried})
 		p.looked = true
 	}
 	if from.cgroups {
@@ -209,8 +213,11 @@ func (ps *processes) label(p *process) {
 
 // find is the mapping that covered an address at a time: the latest that was there by then, else the first that came.
 func (im *image) find(addr, t uint64) *timedMapping {
+	if len(im.maps)-im.tried > fewMappings+im.tried/4 {
+		im.sort()
+	}
 	var later *timedMapping
-	for i := len(im.maps) - 1; i >= 0; i-- {
+	for i := len(im.maps) - 1; i >= len(im.sorted); i-- {
 		m := &im.maps[i]
 		if addr < m.start || addr >= m.end {
 			continue
@@ -220,5 +227,36 @@ func (im *image) find(addr, t uint64) *timedMapping {
 		}
 		later = m
 	}
+	i, found := slices.BinarySearchFunc(im.sorted, addr, func(n int32, addr uint64) int {
+		switch m := &im.maps[n]; {
+		case m.end <= addr:
+			return -1
+		case m.start > addr:
+			return 1
+		}
+		return 0
+	})
+	if found {
+		return &im.maps[im.sorted[i]]
+	}
 	return later
+}
+
+// fewMappings are looked through one by one.
+const fewMappings = 32
+
+// sort makes the order by address, for all mappings that there are now. A process that maps new code over old has none.
+func (im *image) sort() {
+	im.tried, im.sorted = len(im.maps), nil
+	sorted := make([]int32, len(im.maps))
+	for i := range sorted {
+		sorted[i] = int32(i)
+	}
+	slices.SortFunc(sorted, func(a, b int32) int { return cmp.Compare(im.maps[a].start, im.maps[b].start) })
+	for i := 1; i < len(sorted); i++ {
+		if im.maps[sorted[i-1]].end > im.maps[sorted[i]].start {
+			return
+		}
+	}
+	im.sorted = sorted
 }

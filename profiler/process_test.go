@@ -4,6 +4,7 @@ package profiler
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -74,5 +75,46 @@ func TestProcessEndsWithItsLastThread(t *testing.T) {
 	ps.bury(50)
 	if _, ok := ps.table[7]; ok {
 		t.Error("still there after its last thread ended")
+	}
+}
+
+// TestFind compares what is found among many mappings with what the definition says, while more come: first one beside the other, then over each other.
+func TestFind(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	im := &image{}
+	slow := func(addr, at uint64) *timedMapping {
+		var first *timedMapping
+		for i := range im.maps {
+			if m := &im.maps[i]; addr >= m.start && addr < m.end {
+				switch {
+				case first == nil, m.since <= at:
+					first = m
+				}
+			}
+		}
+		return first
+	}
+	check := func() {
+		t.Helper()
+		for range 20 {
+			addr, at := random.Uint64N(1<<20), random.Uint64N(600)
+			if got, want := im.find(addr, at), slow(addr, at); got != want {
+				t.Fatalf("%#x at %d among %d: %+v, want %+v", addr, at, len(im.maps), got, want)
+			}
+		}
+	}
+	places := random.Perm(1 << 10)
+	for i := range 500 {
+		start := uint64(places[i]) << 10
+		im.maps = append(im.maps, timedMapping{mapping: mapping{start: start, end: start + 1 + random.Uint64N(1<<10)}, since: uint64(i)})
+		check()
+	}
+	if len(im.sorted) < 300 {
+		t.Errorf("%d of %d mappings are in order", len(im.sorted), len(im.maps))
+	}
+	for i := range 200 {
+		start := random.Uint64N(1 << 20)
+		im.maps = append(im.maps, timedMapping{mapping: mapping{start: start, end: start + 1 + random.Uint64N(1<<12)}, since: uint64(500 + i)})
+		check()
 	}
 }
