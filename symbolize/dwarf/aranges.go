@@ -50,11 +50,12 @@ func (d *Data) readHintsOf(c *cursor) (end uint64) {
 	return end
 }
 
-// hinted are the tables of the unit that an address belongs to by the hints, if it has a function or a line for it; nil if there is no such.
+// hinted are the tables of the unit that an address belongs to by the hints, nil if there is none. It need not say more of the address: assembly in
+// a C file has neither function nor lines.
 func (d *Data) hinted(pc uint64) (*unitTables, error) {
 	i := sort.Search(len(d.hints), func(i int) bool { return d.hints[i].lo > pc }) - 1
-	if i < 0 || pc >= d.hints[i].hi {
-		return nil, nil
+	if i < 0 || pc >= d.hints[i].hi || i > 0 && pc < d.hints[i-1].hi {
+		return nil, nil // of two units that claim it, the index knows which is right
 	}
 	off := d.hints[i].unit
 	if d.main.readUnits(off) != nil {
@@ -64,12 +65,5 @@ func (d *Data) hinted(pc uint64) (*unitTables, error) {
 	if !ok {
 		return nil, nil
 	}
-	t, err := d.tables(d.main.units[at])
-	if err != nil {
-		return t, err
-	}
-	if t.has(pc) {
-		return t, nil
-	}
-	return nil, nil
+	return d.tables(d.main.units[at])
 }

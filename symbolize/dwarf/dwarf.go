@@ -306,18 +306,6 @@ func (d *Data) load(u *unit, t *unitTables) error {
 	return err
 }
 
-// has says whether there is a function, or at least a line, for an address.
-func (t *unitTables) has(pc uint64) bool {
-	if t.functions != nil && t.functions.find(pc) != noScope {
-		return true
-	}
-	if t.lines == nil {
-		return false
-	}
-	_, ok := t.lines.find(pc)
-	return ok
-}
-
 // position is the file and line of an address, as far as they are known.
 func (t *unitTables) position(pc uint64) (file string, line int64, err error) {
 	if t.lines == nil {
