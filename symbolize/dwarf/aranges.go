@@ -5,7 +5,6 @@ package dwarf
 import (
 	"cmp"
 	"slices"
-	"sort"
 )
 
 // hint says that addresses from lo to hi belong to the unit at an offset of .debug_info.
@@ -53,11 +52,15 @@ func (d *Data) readHintsOf(c *cursor) (end uint64) {
 // hinted are the tables of the unit that an address belongs to by the hints, nil if there is none. It need not say more of the address: assembly in
 // a C file has neither function nor lines.
 func (d *Data) hinted(pc uint64) (*unitTables, error) {
-	i := sort.Search(len(d.hints), func(i int) bool { return d.hints[i].lo > pc }) - 1
+	d.lastHint = after(len(d.hints), d.lastHint, func(i int) bool { return d.hints[i].lo > pc })
+	i := d.lastHint - 1
 	if i < 0 || pc >= d.hints[i].hi || i > 0 && pc < d.hints[i-1].hi {
 		return nil, nil // of two units that claim it, the index knows which is right
 	}
 	off := d.hints[i].unit
+	if d.last != nil && d.last.off == off {
+		return d.tables(d.last)
+	}
 	if d.main.readUnits(off) != nil {
 		return nil, nil // the index says why
 	}
