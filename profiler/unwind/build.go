@@ -256,6 +256,11 @@ func (b *builder) runInstructions(d fde, end uint64) error {
 		if lostFP {
 			b.table.Stats.LostFP++
 		}
+		if p.loc == d.start && r.CFA == CFAEnd {
+			if err := b.endClone(d.start); err != nil {
+				return err
+			}
+		}
 		return b.layout.span(p.loc, min(to, end), r)
 	}
 	err := p.run(d.instructions, span)

@@ -173,6 +173,12 @@ func (o *oracle) hole(addr uint64) uint64 {
 	return end - start
 }
 
+// beforeEnd says whether where all stacks end comes next: an address in a hole lies in the C library's clone.
+func (o *oracle) beforeEnd(addr uint64) bool {
+	i := sort.Search(len(o.rows), func(i int) bool { return o.rows[i].start > addr })
+	return i < len(o.rows) && o.rows[i].ra == "u"
+}
+
 var amd64Names = []string{"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"}
 
 // agrees says whether a rule means what readelf told; for what readelf doesn't spell out (expressions) it wants a rule that
@@ -282,7 +288,7 @@ func compare(t *testing.T, table *Table, o *oracle) {
 	check := func(addr uint64) {
 		r, ok := table.Find(addr)
 		row, want := o.find(addr)
-		if ok && !want && o.hole(addr) >= padding {
+		if ok && !want && (o.hole(addr) >= padding || o.beforeEnd(addr)) {
 			return // what is known without call frame information has tests of its own
 		}
 		if ok != want || ok && !agrees(m, r, row) {

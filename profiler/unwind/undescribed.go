@@ -100,6 +100,20 @@ func (b *builder) fill(to uint64) error {
 	return nil
 }
 
+// endClone lays out the end of the C library's clone for who called it, which lies before the start of the new thread, where all stacks
+// end. It is not described, from its system call on, since what holds for the one is wrong in the other.
+func (b *builder) endClone(start uint64) error {
+	end := b.layout.end
+	if b.layout.last == 0 || start <= end || start-end >= padding {
+		return nil
+	}
+	code, err := b.bytes(end, start-end)
+	if err != nil || !bytes.HasPrefix(code, b.mach.syscall) {
+		return err
+	}
+	return b.layout.span(end, start, b.table.Rules[b.layout.last])
+}
+
 // fillCode is fill for code of one segment.
 func (b *builder) fillCode(from, to uint64) error {
 	for len(b.known) > 0 && b.known[0].start < to {

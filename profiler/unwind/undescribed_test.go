@@ -54,6 +54,24 @@ func TestMusl(t *testing.T) {
 	}
 }
 
+// TestClone: what the C library does not describe of clone3, for who calls it.
+func TestClone(t *testing.T) {
+	table := build(t, libc)
+	file, err := os.ReadFile(libc)
+	must(t, err)
+	const call = "\xb8\xb3\x01\x00\x00" // mov $435,%eax
+	at := bytes.Index(file, append([]byte(call), amd64.syscall...))
+	if at < 0 {
+		t.Fatal("no clone3")
+	}
+	asked := uint64(at + len(call)) // this library has its code where it is in the file
+	for _, vaddr := range []uint64{asked - 1, asked, asked + 2} {
+		if r, _ := table.Find(vaddr); r != amd64.atEntry() {
+			t.Errorf("%#x: %+v", vaddr, r)
+		}
+	}
+}
+
 // coverage counts the bytes of code with a rule, and of these those by frame pointer.
 func coverage(table *Table) (code, guessed int) {
 	for _, p := range table.Pages {
