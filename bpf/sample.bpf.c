@@ -71,6 +71,8 @@ static __always_inline void take_sample(struct sample_ctx *ctx, struct task_stru
 			s, bpf_get_stack(ctx, s->kernel.frames, sizeof(s->kernel.frames), 0),
 			ids.tgid, c);
 	}
+	if (stop_sampled)
+		key->moment = bpf_ktime_get_ns();
 	s->count.value.count = 1;
 	s->count.value.weight = 1;
 	count(&s->count, c);

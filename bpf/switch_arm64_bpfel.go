@@ -81,7 +81,7 @@ type SwitchCountKey struct {
 	Cpu              uint32
 	Comm             [16]uint8
 	WakerComm        [16]uint8
-	Pad              uint32
+	Moment           uint32
 	Syscall          int32
 	Kind             uint8
 	State            uint8

@@ -53,7 +53,7 @@ struct count_key {
 	__u32 cpu; /* NO_CPU unless asked for */
 	__u8 comm[COMM_LEN];
 	__u8 waker_comm[COMM_LEN];
-	__u32 pad;
+	__u32 moment; /* of a sample that stops its thread, so that each has a line of its own; else 0 */
 	__s32 syscall; /* NO_SYSCALL: the user PC is that of an interrupt or a fault */
 	__u8 kind;
 	__u8 state;

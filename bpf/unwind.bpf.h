@@ -243,7 +243,8 @@ static __always_inline int add_frame(struct scratch *s, __u32 n)
 	s->walk.n = n + 1;
 	/* The mask changes nothing, but some verifiers forget the bound while n is spilled. */
 	barrier_var(n);
-	s->user.frames[n & 127] = s->walk.pc;
+	/* Readers look at the byte before a return address. What a signal has interrupted returns to no place: it begins there. */
+	s->user.frames[n & 127] = s->walk.pc + s->walk.exact;
 	return 0;
 }
 

@@ -24,11 +24,20 @@ import (
 // who wants to name its frames.
 type Recording struct {
 	Profile *profile.Profile
+	Stops   []Stop // with Options.Stop, in the order in which they came
 
 	command   *command
 	objects   *objects
 	behind    map[*profile.Mapping]*object
 	closeRest func() error
+}
+
+// Stop is a sample that stopped its thread.
+type Stop struct {
+	At      uint64 // CLOCK_MONOTONIC, ns
+	Sample  *profile.Sample
+	Quality Quality // of its stack
+	Reason  string  // why it is broken or guessed
 }
 
 // Object opens the file that a mapping of the profile shows.
@@ -131,6 +140,7 @@ type emitter struct {
 	pythonLines     map[pythonFrame]*profile.Location
 
 	quality stackTimes
+	stops   []Stop
 }
 
 type mappingKey struct {
@@ -154,7 +164,7 @@ func (r *Recorder) emit() (*Recording, error) {
 		p:        &profile.Profile{TimeNanos: r.start.UnixNano(), DurationNanos: r.end.Sub(r.start).Nanoseconds()},
 		behind:   map[*profile.Mapping]*object{},
 		mappings: map[mappingKey]*profile.Mapping{}, locations: map[locationKey]*profile.Location{},
-		functions: map[string]*profile.Location{}, quality: stackTimes{why: map[fault]int64{}},
+		functions: map[string]*profile.Location{}, quality: stackTimes{by: map[Quality]int64{}, why: map[verdict]int64{}},
 		pythonFunctions: map[pythonFrame]*profile.Function{}, pythonLines: map[pythonFrame]*profile.Location{},
 	}
 	e.setTypes()
@@ -171,7 +181,8 @@ func (r *Recorder) emit() (*Recording, error) {
 		return nil, err
 	}
 	e.p.Comments = []string{facts.Comment()}
-	rec := &Recording{Profile: e.p, objects: r.objects, behind: e.behind, command: r.command}
+	slices.SortFunc(e.stops, func(a, b Stop) int { return cmp.Compare(a.At, b.At) })
+	rec := &Recording{Profile: e.p, Stops: e.stops, objects: r.objects, behind: e.behind, command: r.command}
 	objects, maps := r.objects, r.javaMaps
 	rec.closeRest, r.objects, r.javaMaps = func() error { return errors.Join(maps.remove(), objects.close()) }, nil, nil
 	return rec, r.close()
@@ -221,15 +232,19 @@ func (e *emitter) add(key countKey, v *bpf.CountValue, scales *scales) {
 	switch key.Kind {
 	case bpf.KindCPU:
 		cpu := int64(v.Count) * e.rec.period()
-		e.judge(key, cpu)
+		verdict := e.verdict(key)
+		e.quality.add(verdict, cpu)
 		e.sample(key, locs, values{samples: int64(v.Count), cpu: cpu, wall: round(float64(v.Count) * s.perSample)}, labels{state: "running"})
+		if e.rec.opts.Stop {
+			e.stops = append(e.stops, Stop{At: v.FirstNs, Sample: e.p.Sample[len(e.p.Sample)-1], Quality: verdict.quality, Reason: verdict.reason})
+		}
 	case bpf.KindBlocked, bpf.KindSampled:
 		scale, queued := 1.0, 1.0
 		if key.Kind == bpf.KindSampled {
 			scale, queued = s.off, s.queued
 		}
 		off, runq := round(float64(v.Ns)*scale), round(float64(v.RunqNs)*queued)
-		e.judge(key, off+runq)
+		e.quality.add(e.verdict(key), off+runq)
 		e.sample(key, locs, values{events: int64(v.Weight), off: off, wall: off}, labels{state: bpf.StateName(key.State), waiting: true})
 		if runq > 0 {
 			e.sample(key, locs, values{runq: runq, wall: runq}, labels{state: "runnable", runqueue: "woken"})
@@ -240,7 +255,7 @@ func (e *emitter) add(key countKey, v *bpf.CountValue, scales *scales) {
 			scale = s.preempted
 		}
 		runq := round(float64(v.Ns) * scale)
-		e.judge(key, runq)
+		e.quality.add(e.verdict(key), runq)
 		e.sample(key, locs, values{runq: runq, wall: runq}, labels{state: "runnable", runqueue: "preempted"})
 	}
 }

@@ -17,72 +17,73 @@ import (
 	"github.com/assaylab/assay/internal/facts"
 )
 
+// Quality says what is known of a stack.
+type Quality string
+
+// The qualities, as the facts name them.
+const (
+	Whole   Quality = "whole"   // down to the first frame of its thread
+	Cut     Quality = "cut"     // it has more frames than are kept
+	Broken  Quality = "broken"  // it led nowhere
+	None    Quality = "none"    // there is none, or it was lost on the way
+	Guessed Quality = "guessed" // it looks whole, but not every step is known to be right
+)
+
 // stackTimes is for how much time there is what quality of stack, in nanoseconds.
 type stackTimes struct {
-	whole, cut, broken, none, guessed int64
-
-	why map[fault]int64 // of broken and guessed
+	by  map[Quality]int64
+	why map[verdict]int64 // of broken and guessed
 }
 
-// fault is why stacks are not whole, or not for sure, and where.
-type fault struct {
-	guessed bool
+// verdict is the quality of a stack; of a broken or guessed one, why and where.
+type verdict struct {
+	quality Quality
 	reason  string
 	at      string // the mapping; "": none
 }
 
-// judge adds the time of a line to the quality of its stack.
-func (e *emitter) judge(key countKey, ns int64) {
-	q := &e.quality
+// verdict judges the stacks of a line.
+func (e *emitter) verdict(key countKey) verdict {
 	st, ok := e.rec.agg.stacks[key.UserStack]
 	kernel, hasKernel := e.rec.agg.stacks[key.KernelStack]
 	switch {
 	case key.Flags&bpf.KeyGuessed != 0:
-		q.guess(fault{reason: "other_waits"}, ns)
+		return verdict{quality: Guessed, reason: "other_waits"}
 	case key.KernelStack != 0 && !hasKernel, key.UserStack != 0 && !ok:
-		q.none += ns // lost on the way
+		return verdict{quality: None} // lost on the way
 	case hasKernel && kernel.end == bpf.KernelCut:
-		q.cut += ns
-	case key.Flags&bpf.KeyKernelThread != 0:
-		if !hasKernel {
-			q.none += ns
-			return
-		}
-		q.whole += ns
+		return verdict{quality: Cut}
+	case key.Flags&bpf.KeyKernelThread != 0 && hasKernel:
+		return verdict{quality: Whole}
 	case !ok:
-		q.none += ns
+		return verdict{quality: None}
 	case st.end == bpf.UserCut, e.rec.agg.python.stacks[st.python].end == bpf.PythonCut:
-		q.cut += ns
+		return verdict{quality: Cut}
 	case e.rec.agg.python.stacks[st.python].end == bpf.PythonBroken:
-		q.breaks(fault{reason: "python"}, ns)
-	default:
-		e.judgeUser(key, st, ns)
+		return verdict{quality: Broken, reason: "python"}
 	}
+	return e.verdictOfUser(key, st)
 }
 
-// judgeUser is judge for a user stack that was walked to some end.
-func (e *emitter) judgeUser(key countKey, st stack, ns int64) {
-	f := fault{reason: st.reason.String()}
+// verdictOfUser judges a user stack that was walked to some end.
+func (e *emitter) verdictOfUser(key countKey, st stack) verdict {
+	v := verdict{quality: Broken, reason: st.reason.String()}
 	if m := key.mapping(st); m != nil {
-		f.at = m.path
+		v.at = m.path
 	}
 	switch {
 	case st.end == bpf.User32Bit:
-		f.reason = "32_bit"
-		e.quality.breaks(f, ns)
+		v.reason = "32_bit"
 	case !e.allMapped(key, st):
-		f.reason = bpf.UnwindNoMapping.String()
-		e.quality.breaks(f, ns)
+		v.reason = bpf.UnwindNoMapping.String()
 	case st.end == bpf.UserWhole && st.reason == bpf.UnwindByTable:
-		e.quality.whole += ns
+		return verdict{quality: Whole}
 	case st.end == bpf.UserWhole:
-		e.quality.guess(f, ns)
-	default:
-		if st.reason == bpf.UnwindByTable {
-			f.reason = bpf.UnwindByFP.String()
-		}
-		e.quality.breaks(f, ns)
+		v.quality = Guessed
+	case st.reason == bpf.UnwindByTable:
+		v.reason = bpf.UnwindByFP.String()
 	}
+	return v
 }
 
 // mapping is that of the frame at fault.
@@ -93,15 +94,12 @@ func (k *countKey) mapping(st stack) *timedMapping {
 	return k.image.find(st.frames[st.fault]-1, maxTime)
 }
 
-func (q *stackTimes) guess(f fault, ns int64) {
-	f.guessed = true
-	q.guessed += ns
-	q.why[f] += ns
-}
-
-func (q *stackTimes) breaks(f fault, ns int64) {
-	q.broken += ns
-	q.why[f] += ns
+// add adds time to the quality of its stack.
+func (q *stackTimes) add(v verdict, ns int64) {
+	q.by[v.quality] += ns
+	if v.reason != "" {
+		q.why[v] += ns
+	}
 }
 
 // maxFaults bounds how many mappings at fault the facts name.
@@ -109,30 +107,26 @@ const maxFaults = 20
 
 // addTo writes the times as facts.
 func (q *stackTimes) addTo(f *facts.Facts) {
-	f.AddInt("time_ns.whole", q.whole)
-	f.AddInt("time_ns.cut", q.cut)
-	f.AddInt("time_ns.broken", q.broken)
-	f.AddInt("time_ns.none", q.none)
-	f.AddInt("time_ns.guessed", q.guessed)
-	guessed, broken := map[string]int64{}, map[string]int64{}
-	places := make([]fault, 0, len(q.why))
+	f.AddInt("time_ns.whole", q.by[Whole])
+	f.AddInt("time_ns.cut", q.by[Cut])
+	f.AddInt("time_ns.broken", q.by[Broken])
+	f.AddInt("time_ns.none", q.by[None])
+	f.AddInt("time_ns.guessed", q.by[Guessed])
+	reasons := map[Quality]map[string]int64{Guessed: {}, Broken: {}}
+	places := make([]verdict, 0, len(q.why))
 	for w, ns := range q.why {
-		if w.guessed {
-			guessed[w.reason] += ns
-		} else {
-			broken[w.reason] += ns
-		}
+		reasons[w.quality][w.reason] += ns
 		if w.at != "" {
 			places = append(places, w)
 		}
 	}
-	for _, reason := range slices.Sorted(maps.Keys(guessed)) {
-		f.AddInt("guessed_ns."+reason, guessed[reason])
+	for _, reason := range slices.Sorted(maps.Keys(reasons[Guessed])) {
+		f.AddInt("guessed_ns."+reason, reasons[Guessed][reason])
 	}
-	for _, reason := range slices.Sorted(maps.Keys(broken)) {
-		f.AddInt("broken_ns."+reason, broken[reason])
+	for _, reason := range slices.Sorted(maps.Keys(reasons[Broken])) {
+		f.AddInt("broken_ns."+reason, reasons[Broken][reason])
 	}
-	slices.SortFunc(places, func(a, b fault) int {
+	slices.SortFunc(places, func(a, b verdict) int {
 		return cmp.Or(cmp.Compare(q.why[b], q.why[a]), cmp.Compare(a.String(), b.String()))
 	})
 	for i, w := range places[:min(maxFaults, len(places))] {
@@ -141,12 +135,8 @@ func (q *stackTimes) addTo(f *facts.Facts) {
 }
 
 // String says where and why.
-func (w fault) String() string {
-	what := "broken"
-	if w.guessed {
-		what = "guessed"
-	}
-	return w.at + ": " + what + ", " + strings.ReplaceAll(w.reason, "_", " ")
+func (v verdict) String() string {
+	return v.at + ": " + string(v.quality) + ", " + strings.ReplaceAll(v.reason, "_", " ")
 }
 
 // allMapped says whether every frame of a user stack lies in code: a chain of frame pointers that ends well can still

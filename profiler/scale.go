@@ -178,7 +178,7 @@ func (e *emitter) addRests(s *scales) {
 		const noise = 10000
 		put := func(ns int64, name string, v values, l labels) {
 			if ns > noise {
-				e.quality.none += ns
+				e.quality.add(verdict{quality: None}, ns)
 				e.sample(key, []*profile.Location{e.made(name)}, v, l)
 			}
 		}

@@ -9,5 +9,7 @@
 // quality of the stacks in its facts is a row of the table. A case whose compiler or server is missing is a row too, and says so.
 //
 // With -stops N each program runs in gdb instead, and each CPU sample of it stops it: gdb then looks at the very moment that was sampled, and
-// the table shows how many of its frames are ours too. That is for programs of one thread.
+// the table shows how many of its frames are ours too. That is for programs of one thread. Each stack that differs is told beside gdb's, with
+// the reason as far as the bytes of the program prove it: a frame lies behind a call, or it is none. Not compared are stacks without the same
+// leaf, since the program went on between sample and stop, and those in which gdb is proved wrong; they are counted.
 package main

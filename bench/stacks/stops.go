@@ -25,15 +25,41 @@ import (
 type stopRow struct {
 	Case   string `json:"case"`
 	Stops  int    `json:"stops"`
-	Frames int    `json:"frames"` // that gdb found
+	Frames int    `json:"frames"` // that gdb found, of the stacks that can be compared
 	Equal  int    `json:"equal"`  // frames of ours that are the same, in the same place
 	Whole  int    `json:"whole"`  // stacks that are the same in all frames
+	Cut    int    `json:"cut"`    // of these, stacks of which we keep no more than the first frames
 	Failed string `json:"failed,omitempty"`
-	// Examples are stacks of gdb's without an equal of ours, each with the one of ours that is most like it.
-	Examples []string `json:"examples,omitempty"`
+	// Differ are the stacks that differ.
+	Differ []difference `json:"differ,omitempty"`
 }
 
-const maxExamples = 3
+// A difference is a stack of gdb's beside ours.
+type difference struct {
+	Kind   kind             `json:"kind"`
+	Says   profiler.Quality `json:"says"` // what our recorder says of its stack
+	Reason string           `json:"reason,omitempty"`
+	Gdb    []frame          `json:"gdb"`
+	Ours   []frame          `json:"ours"`
+}
+
+// A kind is why two stacks differ, as far as can be told.
+type kind string
+
+const (
+	ours   kind = "ours is wrong"
+	unsure kind = "ours is told to be broken or guessed"
+	// The two that can't be compared:
+	moved   kind = "the program went on" // between sample and stop: they don't even have the same leaf
+	byGdb   kind = "gdb is wrong"        // a frame of it lies behind no call, or it ends sooner than ours, whose further frames all lie behind one
+	unasked kind = "no sample"           // gdb stopped it, but the recorder has no sample of that time
+)
+
+// A stop is what gdb found.
+type stop struct {
+	At     uint64 // CLOCK_MONOTONIC, ns
+	Frames []frame
+}
 
 // A frame is a place in a file, or an address without one.
 type frame struct {
@@ -43,25 +69,22 @@ type frame struct {
 
 func (f frame) String() string { return fmt.Sprintf("%s+%#x", filepath.Base(f.File), f.Offset) }
 
-// key is a stack as text, from the leaf on.
-func key(stack []frame) string { return strings.Trim(fmt.Sprint(stack), "[]") }
-
 // compareStops builds a case and runs it in gdb.
 func (l *lab) compareStops(ctx context.Context, c program) stopRow {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r := stopRow{Case: c.name}
-	theirs, ours, err := l.runStops(ctx, c)
+	theirs, samples, err := l.runStops(ctx, c)
 	if err != nil {
 		r.Failed = err.Error()
 		return r
 	}
-	r.compare(theirs, ours)
+	r.compare(theirs, samples)
 	return r
 }
 
-// runStops returns the stacks of a run, as gdb finds them and as we do, from the leaf on.
-func (l *lab) runStops(ctx context.Context, c program) (theirs, ours [][]frame, err error) {
+// runStops returns the stacks of a run, as gdb finds them and as we do.
+func (l *lab) runStops(ctx context.Context, c program) (theirs []stop, samples []profiler.Stop, err error) {
 	work, err := l.prepare(ctx, c)
 	if err != nil {
 		return nil, nil, err
@@ -78,7 +101,7 @@ func (l *lab) runStops(ctx context.Context, c program) (theirs, ours [][]frame, 
 		Started: func() {
 			go func() {
 				var err error
-				theirs, err = g.stacks()
+				theirs, err = g.stops()
 				cancel()
 				done <- err
 			}()
@@ -88,7 +111,7 @@ func (l *lab) runStops(ctx context.Context, c program) (theirs, ours [][]frame, 
 		return nil, nil, errors.Join(err, g.end())
 	}
 	err = errors.Join(<-done, g.end())
-	return theirs, stacksOf(rec.Profile), errors.Join(err, rec.Close())
+	return theirs, rec.Stops, errors.Join(err, rec.Close())
 }
 
 // stopFreq is low enough for a program to get on between two stops.
@@ -129,12 +152,12 @@ func (l *lab) startDebugger(ctx context.Context, work string, args []string) (*d
 	return d, nil
 }
 
-// stacks lets the program go and reads what gdb finds at its stops.
-func (d *debugger) stacks() ([][]frame, error) {
+// stops lets the program go and reads what gdb finds at its stops.
+func (d *debugger) stops() ([]stop, error) {
 	if _, err := d.goOn.Write([]byte{'\n'}); err != nil {
 		return nil, err
 	}
-	var all [][]frame
+	var all []stop
 	for {
 		line, err := d.said.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -143,11 +166,11 @@ func (d *debugger) stacks() ([][]frame, error) {
 		if err != nil {
 			return nil, err
 		}
-		var stack []frame
-		if err := json.Unmarshal(line, &stack); err != nil {
+		var s stop
+		if err := json.Unmarshal(line, &s); err != nil {
 			return nil, fmt.Errorf("gdb said %q: %w", line, err)
 		}
-		all = append(all, stack)
+		all = append(all, s)
 	}
 }
 
@@ -163,79 +186,124 @@ func (d *debugger) end() error {
 	return errors.Join(errs...)
 }
 
-// stacksOf returns the user stacks of a profile, each as often as it was sampled.
-func stacksOf(p *profile.Profile) [][]frame {
-	var all [][]frame
-	for _, s := range p.Sample {
-		var stack []frame
-		for _, loc := range s.Location {
-			m := loc.Mapping
-			switch {
-			case m == nil:
-				stack = append(stack, frame{"", loc.Address})
-			case !strings.HasPrefix(m.File, "[kernel"):
-				stack = append(stack, frame{m.File, loc.Address - m.Start + m.Offset})
-			}
-		}
-		for range s.Value[0] {
-			all = append(all, stack)
+// userFrames are the native user frames of a sample, from the leaf on.
+func userFrames(s *profile.Sample) []frame {
+	var stack []frame
+	for _, loc := range s.Location {
+		m := loc.Mapping
+		switch {
+		case m == nil:
+			stack = append(stack, frame{"", loc.Address})
+		case !strings.HasPrefix(m.File, "[kernel"):
+			stack = append(stack, frame{m.File, loc.Address - m.Start + m.Offset})
 		}
 	}
-	return all
+	return stack
 }
 
-// compare pairs each stack of gdb's with one of ours: an equal one, or else the one that is most like it of those left.
-func (r *stopRow) compare(theirs, ours [][]frame) {
-	left := map[string][][]frame{}
-	for _, s := range ours {
-		left[key(s)] = append(left[key(s)], s)
-	}
-	var without [][]frame
-	for _, s := range theirs {
+// compare pairs each stop with the sample that made it: the last before gdb looked. A program that is stopped is not sampled.
+func (r *stopRow) compare(stops []stop, samples []profiler.Stop) {
+	for _, s := range stops {
 		r.Stops++
-		r.Frames += len(s)
-		if !take(left, s) {
-			without = append(without, s)
+		n := 0
+		for n < len(samples) && samples[n].At < s.At {
+			n++
+		}
+		if n == 0 {
+			r.Differ = append(r.Differ, difference{Kind: unasked, Gdb: s.Frames})
 			continue
 		}
-		r.Whole++
-		r.Equal += len(s)
+		r.add(s.Frames, samples[n-1])
+		samples = samples[n:]
 	}
-	for _, s := range without {
-		like := mostLike(left, s)
-		take(left, like)
-		r.Equal += common(s, like)
-		if len(r.Examples) < maxExamples {
-			r.Examples = append(r.Examples, fmt.Sprintf("gdb:   %s\nassay: %s", key(s), key(like)))
+}
+
+// add compares two stacks of the same moment.
+func (r *stopRow) add(gdb []frame, sample profiler.Stop) {
+	mine := userFrames(sample.Sample)
+	if len(gdb) > 0 && len(mine) > 0 && returns(gdb[0]) == mine[0] {
+		mine[0] = gdb[0] // in a system call, our leaf counts as a return address
+	}
+	if cut := sample.Quality == profiler.Cut && len(gdb) > len(mine); cut && slices.Equal(gdb[:len(mine)], mine) {
+		gdb = gdb[:len(mine)]
+		r.Cut++
+	}
+	n := common(gdb, mine)
+	if n == len(gdb) && n == len(mine) {
+		r.Whole++
+		r.count(gdb, n)
+		return
+	}
+	d := difference{why(gdb, mine, n, sample.Quality), sample.Quality, sample.Reason, gdb, mine}
+	r.Differ = append(r.Differ, d)
+	switch d.Kind {
+	case ours, unsure:
+		r.count(gdb, n)
+	case byGdb:
+		// What gdb found besides the frames that it made up still counts.
+		if real := withoutMadeUp(gdb, mine); slices.Equal(real, mine) {
+			r.count(real, len(real))
 		}
 	}
 }
 
-// take takes a stack out of those left, if it is there. Where a thread is in a system call, its leaf counts as a return address.
-func take(left map[string][][]frame, stack []frame) bool {
-	for back := range uint64(2) {
-		if len(stack) == 0 {
-			return false
+// withoutMadeUp is gdb's stack without the frames that lie behind no call, and that ours does not have.
+func withoutMadeUp(gdb, mine []frame) []frame {
+	var real []frame
+	for _, f := range gdb {
+		if n := len(real); n < len(mine) && f != mine[n] && !f.behindCall() {
+			continue
 		}
-		called := slices.Clone(stack)
-		called[0].Offset -= back
-		if k := key(called); len(left[k]) > 0 {
-			left[k] = left[k][1:]
+		real = append(real, f)
+	}
+	return real
+}
+
+func (r *stopRow) count(gdb []frame, equal int) {
+	r.Frames += len(gdb)
+	r.Equal += equal
+}
+
+// why tells why two stacks differ that share n frames.
+func why(gdb, mine []frame, n int, says profiler.Quality) kind {
+	switch {
+	case n == 0:
+		return moved
+	case n < len(gdb) && !gdb[n].behindCall() && n < len(mine) && mine[n].behindCall():
+		return byGdb
+	case n == len(gdb) && says == profiler.Whole && !slices.ContainsFunc(mine[n:], func(f frame) bool { return !f.behindCall() }):
+		return byGdb
+	case says != profiler.Whole:
+		return unsure
+	}
+	return ours
+}
+
+// returns is the frame as a return address counts: the byte before.
+func returns(f frame) frame { return frame{f.File, f.Offset - 1} }
+
+// behindCall says whether the bytes up to that of a frame are an instruction of amd64 that calls, so that it can be one that called.
+func (f frame) behindCall() bool {
+	const direct, longest = 5, 7
+	file, err := os.Open(f.File)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	code := make([]byte, longest)
+	if n, err := file.ReadAt(code, int64(f.Offset)+1-longest); err != nil || n < longest {
+		return false
+	}
+	if code[longest-direct] == 0xe8 {
+		return true
+	}
+	// call of what a register or memory says: ff /2, with what its operand needs
+	for i := range longest - 1 {
+		if code[i] == 0xff && code[i+1]>>3&7 == 2 {
 			return true
 		}
 	}
 	return false
-}
-
-// mostLike returns the stack left that shares most frames.
-func mostLike(left map[string][][]frame, stack []frame) []frame {
-	var best []frame
-	for _, stacks := range left {
-		if len(stacks) > 0 && (best == nil || common(stack, stacks[0]) > common(stack, best)) {
-			best = stacks[0]
-		}
-	}
-	return best
 }
 
 // common counts the frames that two stacks share, from the leaf on.
@@ -247,21 +315,64 @@ func common(a, b []frame) int {
 	return n
 }
 
-// stopTable writes the rows as a table in Markdown, and the examples under it.
+// of counts the stacks that differ for a reason.
+func (r *stopRow) of(k kind) int {
+	n := 0
+	for _, d := range r.Differ {
+		if d.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// stopTable writes the rows as a table in Markdown, and stacks that differ under it.
 func stopTable(out io.Writer, rows []stopRow) error {
 	var b strings.Builder
-	b.WriteString("| program | stops | frames by gdb | equal | stacks equal in all frames |\n| --- | --- | --- | --- | --- |\n")
+	kinds := []kind{ours, unsure, byGdb, moved, unasked}
+	b.WriteString("| program | stops | frames by gdb | equal | stacks equal in all frames |")
+	for _, k := range kinds {
+		fmt.Fprintf(&b, " %s |", k)
+	}
+	b.WriteString("\n|" + strings.Repeat(" --- |", 5+len(kinds)) + "\n")
 	for _, r := range rows {
 		if r.Failed != "" {
-			fmt.Fprintf(&b, "| %s | not measured: %s | | | |\n", r.Case, r.Failed)
+			fmt.Fprintf(&b, "| %s | not measured: %s |%s\n", r.Case, strings.ReplaceAll(r.Failed, "|", `\|`), strings.Repeat(" |", 3+len(kinds)))
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %.2f%% | %.2f%% |\n", r.Case, r.Stops, r.Frames,
-			100*float64(r.Equal)/float64(max(r.Frames, 1)), 100*float64(r.Whole)/float64(max(r.Stops, 1)))
+		fmt.Fprintf(&b, "| %s | %d | %d | %.2f%% | %d |", r.Case, r.Stops, r.Frames, 100*float64(r.Equal)/float64(max(r.Frames, 1)), r.Whole)
+		for _, k := range kinds {
+			fmt.Fprintf(&b, " %d |", r.of(k))
+		}
+		b.WriteString("\n")
 	}
-	for _, r := range slices.DeleteFunc(slices.Clone(rows), func(r stopRow) bool { return len(r.Examples) == 0 }) {
-		fmt.Fprintf(&b, "\n%s, stacks that differ:\n\n```\n%s\n```\n", r.Case, strings.Join(r.Examples, "\n"))
+	for _, r := range rows {
+		r.writeExamples(&b, kinds)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// maxExamples is how many stacks that differ for the same reason the table has under it. JSON has all.
+const maxExamples = 3
+
+// writeExamples shows the first stacks of each kind, from the last frame that is the same on.
+func (r *stopRow) writeExamples(b *strings.Builder, kinds []kind) {
+	const frames = 5
+	for _, k := range kinds {
+		left := maxExamples
+		for _, d := range r.Differ {
+			if d.Kind != k || left == 0 {
+				continue
+			}
+			left--
+			n := common(d.Gdb, d.Ours)
+			from := max(n-1, 0)
+			part := func(stack []frame) string {
+				return strings.Trim(fmt.Sprint(stack[from:min(from+frames, len(stack))]), "[]")
+			}
+			fmt.Fprintf(b, "\n%s: %s (%s), after %d of %d frames:\n\n```\ngdb:   %s\nassay: %s\n```\n", r.Case, k,
+				strings.TrimSpace(string(d.Says)+" "+d.Reason), n, len(d.Gdb), part(d.Gdb), part(d.Ours))
+		}
+	}
 }

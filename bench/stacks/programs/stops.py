@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs in gdb, with a program to debug. Starts it, says its PID, waits for a line, and then says at each SIGSTOP, in JSON, the frames that gdb
-finds: their files, and offsets in them, from the leaf on. A return address counts as the byte before it. Ends after the given number of stops."""
+"""Runs in gdb, with a program to debug. Starts it, says its PID, waits for a line, and then says at each SIGSTOP, in JSON, when that was and
+the frames that gdb finds: their files, and offsets in them, from the leaf on. A return address counts as the byte before it. Ends after the
+given number of stops."""
 import json
 import os
-import sys
+import time
 
 import gdb
 
@@ -56,7 +57,8 @@ def main():
         gdb.execute("continue", to_string=True)
         if gdb.selected_inferior().pid == 0:
             break
-        print(json.dumps(frames(list(mappings(pid)))), file=out, flush=True)
+        at = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        print(json.dumps({"at": at, "frames": frames(list(mappings(pid)))}), file=out, flush=True)
     out.close()
     if gdb.selected_inferior().pid:
         gdb.execute("kill", to_string=True)

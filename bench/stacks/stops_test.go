@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/assaylab/assay/profiler"
+)
+
+// code is a file of calls and of what is none; the offsets are those of their last bytes.
+var code = []struct {
+	bytes  string
+	called bool
+}{
+	{"\x90\x90\x90\x90\x90\x90\x90\x90", false},
+	{"\xe8\x01\x02\x03\x04", true},              // call rel32
+	{"\xff\xd0", true},                          // call *%rax
+	{"\x41\xff\x54\x24\x08", true},              // call *8(%r12)
+	{"\xff\x15\x63\x1c\x04\x00", true},          // call *0x41c63(%rip)
+	{"\xff\xe2\x66\x66\x66\x66\x66\x66", false}, // jmp *%rdx
+	{"\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc", false},
+}
+
+// writeCode gives the frames behind each piece of code.
+func writeCode(t *testing.T) []frame {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "code")
+	var all []byte
+	var frames []frame
+	for _, c := range code {
+		all = append(all, c.bytes...)
+		frames = append(frames, frame{path, uint64(len(all)) - 1})
+	}
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return frames
+}
+
+func TestBehindCall(t *testing.T) {
+	for i, f := range writeCode(t) {
+		if f.behindCall() != code[i].called {
+			t.Errorf("% x: behind a call: %v", code[i].bytes, f.behindCall())
+		}
+	}
+	if (frame{"", 1}).behindCall() {
+		t.Error("no file: behind a call")
+	}
+}
+
+// TestCompare: stacks of the same moment, which are equal or differ for a reason.
+func TestCompare(t *testing.T) {
+	f := writeCode(t)
+	none, a, b, c, end := f[0], f[1], f[2], f[3], f[4]
+	for _, test := range []struct {
+		name          string
+		gdb, ours     []frame
+		quality       profiler.Quality
+		want          kind // "": equal
+		frames, equal int
+	}{
+		{"equal", []frame{a, b, end}, []frame{a, b, end}, profiler.Whole, "", 3, 3},
+		{"in a system call", []frame{{a.File, a.Offset + 1}, b}, []frame{a, b}, profiler.Whole, "", 2, 2},
+		{"cut", []frame{a, b, c, end}, []frame{a, b}, profiler.Cut, "", 2, 2},
+		{"another caller", []frame{a, b, end}, []frame{a, c, end}, profiler.Whole, ours, 3, 1},
+		{"told to be guessed", []frame{a, b, end}, []frame{a}, profiler.Broken, unsure, 3, 1},
+		{"ended too soon", []frame{a, b, end}, []frame{a, b}, profiler.Whole, ours, 3, 2},
+		{"gdb ended too soon", []frame{a}, []frame{a, b, end}, profiler.Whole, byGdb, 0, 0},
+		{"more than gdb has, of what is no call", []frame{a}, []frame{a, none, end}, profiler.Whole, ours, 1, 1},
+		{"a frame that gdb makes up", []frame{a, none, end}, []frame{a, end}, profiler.Whole, byGdb, 2, 2},
+		{"elsewhere", []frame{b, end}, []frame{a, end}, profiler.Whole, moved, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sample := profiler.Stop{At: 5, Sample: sampleOf(test.ours), Quality: test.quality}
+			var r stopRow
+			r.compare([]stop{{At: 6, Frames: test.gdb}}, []profiler.Stop{sample})
+			if r.Frames != test.frames || r.Equal != test.equal || (r.Whole == 1) != (test.want == "") {
+				t.Errorf("%d of %d frames, %d whole", r.Equal, r.Frames, r.Whole)
+			}
+			if test.want != "" && r.of(test.want) != 1 {
+				t.Errorf("%+v, want %q", r.Differ, test.want)
+			}
+		})
+	}
+}
+
+// TestPairs: a stop belongs to the last sample before it, and to no other.
+func TestPairs(t *testing.T) {
+	f := writeCode(t)
+	var r stopRow
+	at := func(t uint64, f frame) profiler.Stop {
+		return profiler.Stop{At: t, Sample: sampleOf([]frame{f}), Quality: profiler.Whole}
+	}
+	r.compare([]stop{{At: 10, Frames: f[:1]}, {At: 20, Frames: f[1:2]}, {At: 30, Frames: f[2:3]}},
+		[]profiler.Stop{at(8, f[3]), at(9, f[0]), at(21, f[2])})
+	if r.Whole != 2 || r.of(unasked) != 1 {
+		t.Errorf("%d equal, %+v", r.Whole, r.Differ)
+	}
+}
+
+func sampleOf(stack []frame) *profile.Sample {
+	s := &profile.Sample{}
+	for _, f := range slices.Clone(stack) {
+		s.Location = append(s.Location, &profile.Location{Address: f.Offset, Mapping: &profile.Mapping{File: f.File}})
+	}
+	return s
+}
