@@ -12,4 +12,8 @@
 // the table shows how many of its frames are ours too. That is for programs of one thread. Each stack that differs is told beside gdb's, with
 // the reason as far as the bytes of the program prove it: a frame lies behind a call, or it is none. Not compared are stacks without the same
 // leaf, since the program went on between sample and stop, and those in which gdb is proved wrong; they are counted.
+//
+// With -perf, too, it is perf record that looks, which unwinds from a copy of the stack that it takes at the same moment:
+//
+//	sudo go run ./bench/stacks -stops 300 -perf dwarf,65528 [CASE...]
 package main

@@ -33,7 +33,8 @@ type settings struct {
 	assay   string
 	options []string // of assay record
 	seconds int
-	stops   int // at which gdb looks; 0: record, and don't compare
+	stops   int    // at which a witness looks; 0: record, and don't compare
+	perf    string // its --call-graph, when it is the witness; "": gdb is
 	json    bool
 	cases   []program
 }
@@ -93,6 +94,7 @@ func parseArgs(args []string, errOut io.Writer) (*settings, error) {
 	options := fl.String("record", "", "more flags for assay record, with blanks between")
 	duration := fl.Duration("duration", 3*time.Second, "how long each case works, in whole seconds")
 	fl.IntVar(&s.stops, "stops", 0, "instead stop each program so often by samples, and compare with what gdb sees")
+	fl.StringVar(&s.perf, "perf", "", "compare with what perf record sees in place of gdb; this is its --call-graph, such as dwarf or dwarf,65528")
 	fl.BoolVar(&s.json, "json", false, "write JSON instead of Markdown")
 	fl.Usage = func() {
 		fmt.Fprint(errOut, "usage: stacks [flags] [CASE...]\ncases, of which any part of the name will do:\n")
@@ -107,6 +109,9 @@ func parseArgs(args []string, errOut io.Writer) (*settings, error) {
 	s.options, s.seconds = strings.Fields(*options), int(duration.Seconds())
 	if s.seconds < 1 || time.Duration(s.seconds)*time.Second > patience/2 {
 		return nil, fmt.Errorf("-duration %s: want 1s to %s", duration, patience/2)
+	}
+	if s.perf != "" && s.stops == 0 {
+		return nil, errors.New("-perf: want -stops, too")
 	}
 	s.cases = chosen(fl.Args())
 	if len(s.cases) == 0 {

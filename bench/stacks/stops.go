@@ -3,73 +3,20 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/google/pprof/profile"
 
 	"github.com/assaylab/assay/profiler"
 )
 
-// A stopRow compares the stacks of a program with those that gdb finds when each sample stops it.
-type stopRow struct {
-	Case   string `json:"case"`
-	Stops  int    `json:"stops"`
-	Frames int    `json:"frames"` // that gdb found, of the stacks that can be compared
-	Equal  int    `json:"equal"`  // frames of ours that are the same, in the same place
-	Whole  int    `json:"whole"`  // stacks that are the same in all frames
-	Cut    int    `json:"cut"`    // of these, stacks of which we keep no more than the first frames
-	Failed string `json:"failed,omitempty"`
-	// Differ are the stacks that differ.
-	Differ []difference `json:"differ,omitempty"`
+// A witness runs a program and looks at its stack whenever a sample has stopped it.
+type witness interface {
+	pid() int
+	stops() ([]stop, error) // from when it is called until it has seen enough, or the program has ended
+	end() error
 }
 
-// A difference is a stack of gdb's beside ours.
-type difference struct {
-	Kind   kind             `json:"kind"`
-	Says   profiler.Quality `json:"says"` // what our recorder says of its stack
-	Reason string           `json:"reason,omitempty"`
-	Gdb    []frame          `json:"gdb"`
-	Ours   []frame          `json:"ours"`
-}
-
-// A kind is why two stacks differ, as far as can be told.
-type kind string
-
-const (
-	ours   kind = "ours is wrong"
-	unsure kind = "ours is told to be broken or guessed"
-	// The two that can't be compared:
-	moved   kind = "the program went on" // between sample and stop: they don't even have the same leaf
-	byGdb   kind = "gdb is wrong"        // a frame of it lies behind no call, or it ends sooner than ours, whose further frames all lie behind one
-	unasked kind = "no sample"           // gdb stopped it, but the recorder has no sample of that time
-)
-
-// A stop is what gdb found.
-type stop struct {
-	At     uint64 // CLOCK_MONOTONIC, ns
-	Frames []frame
-}
-
-// A frame is a place in a file, or an address without one.
-type frame struct {
-	File   string
-	Offset uint64
-}
-
-func (f frame) String() string { return fmt.Sprintf("%s+%#x", filepath.Base(f.File), f.Offset) }
-
-// compareStops builds a case and runs it in gdb.
+// compareStops builds a case and runs it under a witness.
 func (l *lab) compareStops(ctx context.Context, c program) stopRow {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -83,13 +30,13 @@ func (l *lab) compareStops(ctx context.Context, c program) stopRow {
 	return r
 }
 
-// runStops returns the stacks of a run, as gdb finds them and as we do.
+// runStops returns the stacks of a run, as the witness finds them and as we do.
 func (l *lab) runStops(ctx context.Context, c program) (theirs []stop, samples []profiler.Stop, err error) {
 	work, err := l.prepare(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := l.startDebugger(ctx, work, l.words(c.run))
+	w, err := l.startWitness(ctx, work, l.words(c.run))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,282 +44,29 @@ func (l *lab) runStops(ctx context.Context, c program) (theirs []stop, samples [
 	defer cancel()
 	done := make(chan error, 1)
 	rec, err := profiler.Record(ctx, profiler.Options{
-		Modes: []profiler.Mode{profiler.CPU}, Freq: stopFreq, PIDs: []int{g.pid}, Stop: true,
+		Modes: []profiler.Mode{profiler.CPU}, Freq: stopFreq, PIDs: []int{w.pid()}, Stop: true,
 		Started: func() {
 			go func() {
 				var err error
-				theirs, err = g.stops()
+				theirs, err = w.stops()
 				cancel()
 				done <- err
 			}()
 		},
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, g.end())
+		return nil, nil, errors.Join(err, w.end())
 	}
-	err = errors.Join(<-done, g.end())
+	err = errors.Join(<-done, w.end())
 	return theirs, rec.Stops, errors.Join(err, rec.Close())
 }
 
 // stopFreq is low enough for a program to get on between two stops.
 const stopFreq = 499
 
-// A debugger is a gdb that has started a program and waits.
-type debugger struct {
-	cmd   *exec.Cmd
-	pid   int // of the program
-	said  *bufio.Reader
-	files []*os.File
-	goOn  *os.File
-}
-
-func (l *lab) startDebugger(ctx context.Context, work string, args []string) (*debugger, error) {
-	script := filepath.Join(l.folder, "programs", "stops.py")
-	cmd := exec.CommandContext(ctx, "gdb", append([]string{"-q", "-nx", "-batch", "-x", script, "--args"}, args...)...)
-	cmd.Dir = work
-	out, outW, err := os.Pipe()
-	if err != nil {
-		return nil, err
+func (l *lab) startWitness(ctx context.Context, work string, args []string) (witness, error) {
+	if l.perf != "" {
+		return l.startPerf(ctx, work, args)
 	}
-	inR, in, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, out.Close(), outW.Close())
-	}
-	cmd.ExtraFiles = []*os.File{outW, inR}
-	cmd.Env = append(os.Environ(), "STOPS_OUT=3", "STOPS_IN=4", "STOPS="+strconv.Itoa(l.settings.stops))
-	d := &debugger{cmd: cmd, said: bufio.NewReader(out), goOn: in, files: []*os.File{out, in}}
-	err = cmd.Start()
-	err = errors.Join(err, outW.Close(), inR.Close())
-	if err == nil {
-		_, err = fmt.Fscanln(d.said, &d.pid)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("gdb: %w", err), d.end())
-	}
-	return d, nil
-}
-
-// stops lets the program go and reads what gdb finds at its stops.
-func (d *debugger) stops() ([]stop, error) {
-	if _, err := d.goOn.Write([]byte{'\n'}); err != nil {
-		return nil, err
-	}
-	var all []stop
-	for {
-		line, err := d.said.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		var s stop
-		if err := json.Unmarshal(line, &s); err != nil {
-			return nil, fmt.Errorf("gdb said %q: %w", line, err)
-		}
-		all = append(all, s)
-	}
-}
-
-// end waits for gdb, which ends by itself when nobody listens any more.
-func (d *debugger) end() error {
-	var errs []error
-	for _, f := range d.files {
-		errs = append(errs, f.Close())
-	}
-	if d.cmd.Process != nil {
-		errs = append(errs, d.cmd.Wait())
-	}
-	return errors.Join(errs...)
-}
-
-// userFrames are the native user frames of a sample, from the leaf on.
-func userFrames(s *profile.Sample) []frame {
-	var stack []frame
-	for _, loc := range s.Location {
-		m := loc.Mapping
-		switch {
-		case m == nil:
-			stack = append(stack, frame{"", loc.Address})
-		case !strings.HasPrefix(m.File, "[kernel"):
-			stack = append(stack, frame{m.File, loc.Address - m.Start + m.Offset})
-		}
-	}
-	return stack
-}
-
-// compare pairs each stop with the sample that made it: the last before gdb looked. A program that is stopped is not sampled.
-func (r *stopRow) compare(stops []stop, samples []profiler.Stop) {
-	for _, s := range stops {
-		r.Stops++
-		n := 0
-		for n < len(samples) && samples[n].At < s.At {
-			n++
-		}
-		if n == 0 {
-			r.Differ = append(r.Differ, difference{Kind: unasked, Gdb: s.Frames})
-			continue
-		}
-		r.add(s.Frames, samples[n-1])
-		samples = samples[n:]
-	}
-}
-
-// add compares two stacks of the same moment.
-func (r *stopRow) add(gdb []frame, sample profiler.Stop) {
-	mine := userFrames(sample.Sample)
-	if len(gdb) > 0 && len(mine) > 0 && returns(gdb[0]) == mine[0] {
-		mine[0] = gdb[0] // in a system call, our leaf counts as a return address
-	}
-	if cut := sample.Quality == profiler.Cut && len(gdb) > len(mine); cut && slices.Equal(gdb[:len(mine)], mine) {
-		gdb = gdb[:len(mine)]
-		r.Cut++
-	}
-	n := common(gdb, mine)
-	if n == len(gdb) && n == len(mine) {
-		r.Whole++
-		r.count(gdb, n)
-		return
-	}
-	d := difference{why(gdb, mine, n, sample.Quality), sample.Quality, sample.Reason, gdb, mine}
-	r.Differ = append(r.Differ, d)
-	switch d.Kind {
-	case ours, unsure:
-		r.count(gdb, n)
-	case byGdb:
-		// What gdb found besides the frames that it made up still counts.
-		if real := withoutMadeUp(gdb, mine); slices.Equal(real, mine) {
-			r.count(real, len(real))
-		}
-	}
-}
-
-// withoutMadeUp is gdb's stack without the frames that lie behind no call, and that ours does not have.
-func withoutMadeUp(gdb, mine []frame) []frame {
-	var real []frame
-	for _, f := range gdb {
-		if n := len(real); n < len(mine) && f != mine[n] && !f.behindCall() {
-			continue
-		}
-		real = append(real, f)
-	}
-	return real
-}
-
-func (r *stopRow) count(gdb []frame, equal int) {
-	r.Frames += len(gdb)
-	r.Equal += equal
-}
-
-// why tells why two stacks differ that share n frames.
-func why(gdb, mine []frame, n int, says profiler.Quality) kind {
-	switch {
-	case n == 0:
-		return moved
-	case n < len(gdb) && !gdb[n].behindCall() && n < len(mine) && mine[n].behindCall():
-		return byGdb
-	case n == len(gdb) && says == profiler.Whole && !slices.ContainsFunc(mine[n:], func(f frame) bool { return !f.behindCall() }):
-		return byGdb
-	case says != profiler.Whole:
-		return unsure
-	}
-	return ours
-}
-
-// returns is the frame as a return address counts: the byte before.
-func returns(f frame) frame { return frame{f.File, f.Offset - 1} }
-
-// behindCall says whether the bytes up to that of a frame are an instruction of amd64 that calls, so that it can be one that called.
-func (f frame) behindCall() bool {
-	const direct, longest = 5, 7
-	file, err := os.Open(f.File)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	code := make([]byte, longest)
-	if n, err := file.ReadAt(code, int64(f.Offset)+1-longest); err != nil || n < longest {
-		return false
-	}
-	if code[longest-direct] == 0xe8 {
-		return true
-	}
-	// call of what a register or memory says: ff /2, with what its operand needs
-	for i := range longest - 1 {
-		if code[i] == 0xff && code[i+1]>>3&7 == 2 {
-			return true
-		}
-	}
-	return false
-}
-
-// common counts the frames that two stacks share, from the leaf on.
-func common(a, b []frame) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-// of counts the stacks that differ for a reason.
-func (r *stopRow) of(k kind) int {
-	n := 0
-	for _, d := range r.Differ {
-		if d.Kind == k {
-			n++
-		}
-	}
-	return n
-}
-
-// stopTable writes the rows as a table in Markdown, and stacks that differ under it.
-func stopTable(out io.Writer, rows []stopRow) error {
-	var b strings.Builder
-	kinds := []kind{ours, unsure, byGdb, moved, unasked}
-	b.WriteString("| program | stops | frames by gdb | equal | stacks equal in all frames |")
-	for _, k := range kinds {
-		fmt.Fprintf(&b, " %s |", k)
-	}
-	b.WriteString("\n|" + strings.Repeat(" --- |", 5+len(kinds)) + "\n")
-	for _, r := range rows {
-		if r.Failed != "" {
-			fmt.Fprintf(&b, "| %s | not measured: %s |%s\n", r.Case, strings.ReplaceAll(r.Failed, "|", `\|`), strings.Repeat(" |", 3+len(kinds)))
-			continue
-		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %.2f%% | %d |", r.Case, r.Stops, r.Frames, 100*float64(r.Equal)/float64(max(r.Frames, 1)), r.Whole)
-		for _, k := range kinds {
-			fmt.Fprintf(&b, " %d |", r.of(k))
-		}
-		b.WriteString("\n")
-	}
-	for _, r := range rows {
-		r.writeExamples(&b, kinds)
-	}
-	_, err := io.WriteString(out, b.String())
-	return err
-}
-
-// maxExamples is how many stacks that differ for the same reason the table has under it. JSON has all.
-const maxExamples = 3
-
-// writeExamples shows the first stacks of each kind, from the last frame that is the same on.
-func (r *stopRow) writeExamples(b *strings.Builder, kinds []kind) {
-	const frames = 5
-	for _, k := range kinds {
-		left := maxExamples
-		for _, d := range r.Differ {
-			if d.Kind != k || left == 0 {
-				continue
-			}
-			left--
-			n := common(d.Gdb, d.Ours)
-			from := max(n-1, 0)
-			part := func(stack []frame) string {
-				return strings.Trim(fmt.Sprint(stack[from:min(from+frames, len(stack))]), "[]")
-			}
-			fmt.Fprintf(b, "\n%s: %s (%s), after %d of %d frames:\n\n```\ngdb:   %s\nassay: %s\n```\n", r.Case, k,
-				strings.TrimSpace(string(d.Says)+" "+d.Reason), n, len(d.Gdb), part(d.Gdb), part(d.Ours))
-		}
-	}
+	return l.startDebugger(ctx, work, args)
 }

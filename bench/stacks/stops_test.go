@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestCompare(t *testing.T) {
 	none, a, b, c, end := f[0], f[1], f[2], f[3], f[4]
 	for _, test := range []struct {
 		name          string
-		gdb, ours     []frame
+		theirs, ours  []frame
 		quality       profiler.Quality
 		want          kind // "": equal
 		frames, equal int
@@ -71,15 +72,16 @@ func TestCompare(t *testing.T) {
 		{"another caller", []frame{a, b, end}, []frame{a, c, end}, profiler.Whole, ours, 3, 1},
 		{"told to be guessed", []frame{a, b, end}, []frame{a}, profiler.Broken, unsure, 3, 1},
 		{"ended too soon", []frame{a, b, end}, []frame{a, b}, profiler.Whole, ours, 3, 2},
-		{"gdb ended too soon", []frame{a}, []frame{a, b, end}, profiler.Whole, byGdb, 0, 0},
-		{"more than gdb has, of what is no call", []frame{a}, []frame{a, none, end}, profiler.Whole, ours, 1, 1},
-		{"a frame that gdb makes up", []frame{a, none, end}, []frame{a, end}, profiler.Whole, byGdb, 2, 2},
+		{"theirs ended too soon", []frame{a}, []frame{a, b, end}, profiler.Whole, short, 0, 0},
+		{"more than theirs, of what is no call", []frame{a}, []frame{a, none, end}, profiler.Whole, ours, 1, 1},
+		{"a frame that they make up", []frame{a, none, end}, []frame{a, end}, profiler.Whole, madeUp, 2, 2},
+		{"none of ours", []frame{a, end}, nil, profiler.None, unsure, 2, 0},
 		{"elsewhere", []frame{b, end}, []frame{a, end}, profiler.Whole, moved, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sample := profiler.Stop{At: 5, Sample: sampleOf(test.ours), Quality: test.quality}
 			var r stopRow
-			r.compare([]stop{{At: 6, Frames: test.gdb}}, []profiler.Stop{sample})
+			r.compare([]stop{{At: 6, Frames: test.theirs}}, []profiler.Stop{sample})
 			if r.Frames != test.frames || r.Equal != test.equal || (r.Whole == 1) != (test.want == "") {
 				t.Errorf("%d of %d frames, %d whole", r.Equal, r.Frames, r.Whole)
 			}
@@ -101,6 +103,35 @@ func TestPairs(t *testing.T) {
 		[]profiler.Stop{at(8, f[3]), at(9, f[0]), at(21, f[2])})
 	if r.Whole != 2 || r.of(unasked) != 1 {
 		t.Errorf("%d equal, %+v", r.Whole, r.Differ)
+	}
+}
+
+// TestParseScript: what perf script says, with frames of the kernel and of a file that is gone.
+func TestParseScript(t *testing.T) {
+	all, err := parseScript([]byte(`
+ 2345.000000017: 
+	ffffffffa1234567 ([kernel.kallsyms])
+	            12b0 (/tmp/a program)
+	           3fbf3 (/lib/libc.so.6 (deleted))
+
+ 2345.100000000: 
+	    7ffd12345678 ([unknown])
+
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []stop{
+		{2345_000000017, []frame{{"/tmp/a program", 0x12b0}, {"/lib/libc.so.6", 0x3fbf3}}},
+		{2345_100000000, []frame{{"[unknown]", 0x7ffd12345678}}},
+	}
+	if !reflect.DeepEqual(all, want) {
+		t.Errorf("%+v, want %+v", all, want)
+	}
+	for _, bad := range []string{"12b0 (/tmp/program)", "2345.17:", "2345.000000001:\n12b0", "2345.000000001:\nzz (a)"} {
+		if _, err := parseScript([]byte(bad)); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
 	}
 }
 
