@@ -49,16 +49,18 @@ func TestDocsFacts(t *testing.T) {
 
 // TestDocsSummary wants the same of the JSON objects: the manual has the fields of the types, and what is printed is in it.
 func TestDocsSummary(t *testing.T) {
+	pid := strconv.Itoa(os.Getpid())
 	for _, object := range []struct {
 		args []string
 		typ  any
 	}{
 		{[]string{"record", "--json", "--mode", "cpu,offcpu,wall", "--duration", "300ms", "-o", "profile.pb.gz"}, reports.Record{}},
 		{[]string{"doctor", "--json"}, doctor.Report{}},
+		{[]string{"doctor", "--pid", pid, "--json"}, doctor.ProcessReport{}},
 		{[]string{"capture", "syscalls", "--json", "-o", filepath.Join(t.TempDir(), "true.trace"), "--", "true"}, reports.Capture{}},
 	} {
 		words := object.args[:slices.Index(object.args, "--json")+1]
-		section := "assay " + strings.Join(words, " ")
+		section := "assay " + strings.Replace(strings.Join(words, " "), pid, "PID", 1)
 		documented := documentedKeys(t, summaryPage, section)
 		if diff := cmp.Diff(slices.Sorted(slices.Values(typePaths(reflect.TypeOf(object.typ), ""))), sortedShapes(documented)); diff != "" {
 			t.Errorf("%s, %s, - type, + manual:\n%s", summaryPage, section, diff)

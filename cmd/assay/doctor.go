@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/profiler"
 	"github.com/assaylab/assay/profiler/doctor"
 )
 
@@ -21,14 +22,15 @@ func newDoctor() *cobra.Command {
 		Long: `doctor tries each thing that profiling needs, for real: what is missing, what it costs to be without, and the
 command that mends it. It exits with 0 when CPU profiles can be recorded, and with 1 otherwise.
 
-With --pid it says of one process which interpreters and compilers it runs, and what they lack for stacks with names.`,
+With --pid it says of one process what would break its stacks: which of its code a walk can get through, where it has to guess and why,
+whether it is known where stacks end; and which interpreters and compilers it runs, and what they lack for names.`,
 		Example: `  sudo assay doctor
   assay doctor --json | jq .can_record
   sudo assay doctor --pid 1234`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("pid") {
-				report, err := doctor.Process(pid)
+				report, err := doctor.Process(pid, profiler.DefaultUnwindMemory)
 				if err != nil {
 					return err
 				}

@@ -14,13 +14,15 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/profiler"
 	"github.com/assaylab/assay/profiler/python"
 )
 
-// ProcessReport is what stands between one process and whole, named stacks of its interpreter or compiler.
+// ProcessReport is what stands between one process and whole, named stacks.
 type ProcessReport struct {
-	PID    int     `json:"pid"`
-	Checks []Check `json:"checks"` // none: it runs no code that needs one
+	PID    int             `json:"pid"`
+	Code   []profiler.Code `json:"code"`
+	Checks []Check         `json:"checks"` // of its code, and of the interpreters and compilers that it runs
 }
 
 // runtimes is what the checks of a process look at.
@@ -33,13 +35,18 @@ type runtimes struct {
 // runtimeOptions are the variables in which Node.js and Java take options.
 var runtimeOptions = []string{"NODE_OPTIONS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
 
-// Process checks the interpreters and compilers that a process runs.
-func Process(pid int) (*ProcessReport, error) {
+// Process checks the code of a process, for a recording with so many bytes of memory for unwind tables, and the interpreters and compilers
+// that it runs.
+func Process(pid, memory int) (*ProcessReport, error) {
 	p, err := readRuntimes(pid)
 	if err != nil {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
-	r := &ProcessReport{PID: pid, Checks: []Check{}}
+	looked, err := profiler.LookAtCode(pid, memory)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	r := &ProcessReport{PID: pid, Code: looked.Code, Checks: codeChecks(pid, memory, looked)}
 	for _, look := range []func(*runtimes) []Check{checkPython, checkNode, checkJava, checkOthers} {
 		r.Checks = append(r.Checks, look(p)...)
 	}
@@ -100,9 +107,12 @@ func (p *runtimes) file(is func(base string) bool) string {
 	return ""
 }
 
+// groupRuntimes is the group of the checks of interpreters and compilers.
+const groupRuntimes = "interpreters and compilers"
+
 // check makes a line of the report: what was found, and, unless all is well, what it costs and what mends it.
 func (p *runtimes) check(name string, ok bool, found, costs, fix string) Check {
-	c := Check{Group: "interpreters and compilers", Name: name, Need: Adds, Status: OK, Found: oneLine(found), Costs: costs}
+	c := Check{Group: groupRuntimes, Name: name, Need: Adds, Status: OK, Found: oneLine(found), Costs: costs}
 	if !ok {
 		c.Status, c.Fix = Missing, fix
 	}
@@ -204,14 +214,10 @@ func checkOthers(p *runtimes) []Check {
 
 // WriteTable writes the report for people.
 func (r *ProcessReport) WriteTable(w io.Writer, colour bool) error {
-	if len(r.Checks) == 0 {
-		_, err := fmt.Fprintf(w, "Process %d runs no interpreter or compiler that Assay knows: its stacks need nothing from it.\n", r.PID)
-		return err
-	}
 	t := table{new(strings.Builder), colour}
-	fmt.Fprintf(t, "%s\n", t.paint(bold, r.Checks[0].Group))
-	for _, c := range r.Checks {
-		t.check(c)
+	t.checks(r.Checks)
+	if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Group == groupRuntimes }) {
+		fmt.Fprintf(t, "Process %d runs no interpreter or compiler that Assay knows.\n", r.PID)
 	}
 	t.fixes(r.Checks)
 	_, err := io.WriteString(w, t.String())

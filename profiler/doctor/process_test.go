@@ -4,12 +4,13 @@ package doctor
 
 import (
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/assaylab/assay/profiler"
 )
 
 func TestRuntimes(t *testing.T) {
@@ -55,33 +56,12 @@ func TestRuntimes(t *testing.T) {
 
 // TestProcessOfPython looks at a running interpreter, and at ourselves, who run none.
 func TestProcessOfPython(t *testing.T) {
-	cmd := exec.Command("/usr/bin/python3", "-c", "print(flush=True); input()")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	pid := launch(t, "/usr/bin/python3", "-c", "import time; print(flush=True); time.sleep(600)")
+	if _, c := ask(t, pid, profiler.DefaultUnwindMemory, "functions of Python"); c.Status != OK {
+		t.Errorf("%+v: want functions of Python", c)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stdout.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	r, err := Process(cmd.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Name == "functions of Python" && c.Status == OK }) {
-		t.Errorf("%+v: want functions of Python", r.Checks)
-	}
-	if err := stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait() //nolint:errcheck // input() fails at the end of the input
-	if r, err := Process(os.Getpid()); err != nil || len(r.Checks) > 0 {
-		t.Errorf("a Go program: %+v, %v", r, err)
+	r, c := ask(t, os.Getpid(), profiler.DefaultUnwindMemory, "where stacks end")
+	if c.Status != OK || slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Group == groupRuntimes }) {
+		t.Errorf("a Go program: %+v", r.Checks)
 	}
 }

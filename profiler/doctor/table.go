@@ -36,18 +36,23 @@ type table struct {
 // what limits. No line is longer than 98 characters, unless a path is.
 func (r *Report) WriteTable(w io.Writer, colour bool) error {
 	t := table{new(strings.Builder), colour}
+	t.checks(r.Checks)
+	t.fixes(r.Checks)
+	t.wrap(r.Summary, 0)
+	_, err := io.WriteString(w, t.String())
+	return err
+}
+
+// checks writes checks by group.
+func (t table) checks(checks []Check) {
 	group := ""
-	for _, c := range r.Checks {
+	for _, c := range checks {
 		if c.Group != group {
 			group = c.Group
 			fmt.Fprintf(t, "%s\n", t.paint(bold, group))
 		}
 		t.check(c)
 	}
-	t.fixes(r.Checks)
-	t.wrap(r.Summary, 0)
-	_, err := io.WriteString(w, t.String())
-	return err
 }
 
 func (t table) paint(colour, text string) string {

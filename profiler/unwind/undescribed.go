@@ -14,13 +14,15 @@ import (
 
 const (
 	padding     = 16        // bytes; a shorter hole between functions is there for alignment
-	entryCode   = 128       // bytes of assembly at the entry of a program, from which it doesn't return
 	maxFollow   = 4 << 20   // bytes that are followed: at 8 MB/s
 	followPiece = 512 << 10 // bytes that are followed at a time; a function across two pieces is lost
 	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
 	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
 	pltArmHead  = 32        // bytes before the first entry (arm64)
 )
+
+// EntryCode is how many bytes of assembly there are at the entry of a program, from which it doesn't return.
+const EntryCode = 128
 
 // known is code whose rule doesn't come from call frame information.
 type known struct {
@@ -31,7 +33,7 @@ type known struct {
 // findKnown finds such code by what the file says of itself.
 func (b *builder) findKnown() {
 	if entry := b.file.Entry(); entry != 0 && !b.golang {
-		b.know(entry, entry+entryCode, Rule{CFA: CFAEnd})
+		b.know(entry, entry+EntryCode, Rule{CFA: CFAEnd})
 	}
 	sections, err := b.file.Sections()
 	if err != nil {
