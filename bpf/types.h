@@ -151,6 +151,7 @@ enum unwind_ra {
 	RA_AT_CFA = 1,
 	RA_IN_LR = 2,
 	RA_IN_RDI = 3,
+	RA_IN_RCX = 4,
 };
 
 /* Offsets in words of 8 bytes. */

@@ -364,6 +364,9 @@ static __always_inline bool return_address(struct scratch *s, union unwind_rule 
 	case RA_IN_RDI:
 		w->pc = w->rdi;
 		return w->innermost;
+	case RA_IN_RCX:
+		w->pc = w->n == 1 ? register_of_thread(2) : 0;
+		return w->pc;
 #else
 	case RA_AT_CFA:
 		return read_stack(s, cfa + (__s64)r.aux * 8, &w->pc);

@@ -217,7 +217,7 @@ func unpackRule(w uint64) Rule {
 // check refuses rules that no table has.
 func (t *Table) check() error {
 	for i, r := range t.Rules {
-		if r.CFA > CFAUnsupported || r.FP > FPUndefined || r.RA > RAInRDI || (r.CFA == CFANone) != (i == 0) {
+		if r.CFA > CFAUnsupported || r.FP > FPUndefined || r.RA > RAInRCX || (r.CFA == CFANone) != (i == 0) {
 			return errCorrupt
 		}
 	}

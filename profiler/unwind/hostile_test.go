@@ -153,6 +153,7 @@ func TestInstructions(t *testing.T) {
 		"expression beyond the end":     {advance(0x0f, 0x7f, 0x77), unsupported(ReasonMalformed)},
 		"end of the stack":              {advance(0x07, 16), Rule{CFA: CFAEnd}},
 		"return address in RDI":         {advance(0x09, 16, 5), Rule{CFA: CFASP, CFAOffset: 1, RA: RAInRDI}},
+		"return address in RCX":         {advance(0x09, 16, 2), Rule{CFA: CFASP, CFAOffset: 1, RA: RAInRCX}},
 		"return address in RDX":         {advance(0x09, 16, 1), unsupported(ReasonRA)},
 		"stack pointer in R8":           {advance(0x09, 7, 8), unsupported(ReasonSP)},
 		"frame pointer at CFA-16":       {advance(0x86, 2), Rule{CFA: CFASP, CFAOffset: 1, FP: FPAtCFA, FPOffset: -2, RA: RAAtCFA}},

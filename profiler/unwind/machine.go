@@ -31,6 +31,7 @@ var (
 )
 
 const (
+	amd64RCX       = 2
 	amd64RDI       = 5
 	amd64Registers = 16
 	// signalCFA is where the kernel saved RSP, above RSP as it is at the trampoline: struct ucontext of x86-64.
@@ -136,6 +137,8 @@ func (m *machine) returnAddress(r *Rule, s *state) Reason {
 		r.RA = RAAtCFA
 	case m == amd64 && ra.how == inRegister && ra.reg == amd64RDI:
 		r.RA = RAInRDI
+	case m == amd64 && ra.how == inRegister && ra.reg == amd64RCX:
+		r.RA = RAInRCX
 	case m == arm64 && (ra.how == unspecified || ra.how == same):
 		r.RA = RAInLR
 	case m == arm64 && ra.how == atCFA:

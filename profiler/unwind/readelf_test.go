@@ -231,6 +231,8 @@ func agreesRA(m *machine, r Rule, ra string) bool {
 		return ra == "" || ra == "s" || ra == "u"
 	case r.RA == RAInRDI:
 		return ra == "rdi"
+	case r.RA == RAInRCX:
+		return ra == "rcx"
 	case m == arm64:
 		return ra == fmt.Sprintf("c%+d", int(r.Aux)*word)
 	}

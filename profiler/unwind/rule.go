@@ -46,6 +46,7 @@ const (
 	RAAtCFA           // x86-64: at CFA - 1; arm64: at CFA + Aux
 	RAInLR            // in the link register (arm64), known in the innermost frame alone
 	RAInRDI           // in RDI: vfork of the GNU C library, as its parent shares the stack (x86-64)
+	RAInRCX           // in RCX, known in the innermost frame alone: the last jump of who throws, to who catches (x86-64)
 )
 
 // Reason says why a rule is CFAUnsupported.
