@@ -21,18 +21,19 @@ import (
 var placeFlags = []string{"--mode", "cpu,offcpu", "--exact", "--freq", fmt.Sprint(cpuHz)}
 
 // TestPlaces records addresses that belong to another function when they are off by one: behind a system call and behind a call, which are
-// return addresses, and of a page fault and of an interrupt, which are not.
+// return addresses, and of a page fault, of an interrupt and of what a signal interrupts, which are not.
 func TestPlaces(t *testing.T) {
 	r := record(t, flags(placeFlags, "--", truth.Build(t, "places.c", "places.S"), "2")...)
 	said := r.truth(t)
 	for _, neighbour := range []string{"before_fault", "before_spin"} {
-		if n := sum(t, r.p, "samples", leaf(neighbour)); n != 0 {
-			t.Errorf("%d samples in %s, which is never called", n, neighbour)
+		if n := sum(t, r.p, "samples", onStack(neighbour)); n != 0 {
+			t.Errorf("%d samples with %s, which is never called", n, neighbour)
 		}
 	}
 	cpu := said.Group("cpu_ns")
 	samples := map[string]int64{
 		"spin_at_start":  sum(t, r.p, "samples", leaf("spin_at_start")),
+		"handled":        sum(t, r.p, "samples", every(onStack("handled"), onStack("spin_at_start"))),
 		"fault_at_start": sum(t, r.p, "samples", leaf("fault_at_start")),
 		"called_at_end":  sum(t, r.p, "samples", every(onStack("called_at_end"), onStack("call_at_end"))),
 	}

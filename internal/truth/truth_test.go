@@ -32,7 +32,7 @@ func TestPrograms(t *testing.T) {
 		{[]string{"stacks.c"}, []string{"100", "wait", "1"}, []string{"most_ns", "waits"}},
 		{[]string{"stacks.c"}, []string{"100", "burn", "1"}, []string{"cpu_ns"}},
 		{[]string{"pingpong.c"}, []string{"1000"}, []string{"waits.ping", "waits.pong", "played_ns.ping", "tid.pong"}},
-		{[]string{"places.c", "places.S"}, []string{"0.1"}, []string{"cpu_ns.spin_at_start", "most_ns.syscall_at_end", "most_ns.fault_at_start"}},
+		{[]string{"places.c", "places.S"}, []string{"0.1"}, []string{"cpu_ns.spin_at_start", "cpu_ns.handled", "most_ns.syscall_at_end", "most_ns.fault_at_start"}},
 		{[]string{"blocked.c"}, nil, []string{"tid.waiter", "tid.main"}},
 	} {
 		t.Run(c.sources[0], func(t *testing.T) {

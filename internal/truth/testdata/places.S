@@ -44,7 +44,7 @@ FUNCTION fault_at_start # (char *)
 	ret
 END fault_at_start
 
-# So does an interrupt.
+# So does an interrupt, and a signal in what it interrupts.
 FUNCTION before_spin
 	ret
 END before_spin

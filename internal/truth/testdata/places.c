@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * places SECONDS: computes and waits in the functions of places.S, in turns. Says cpu_ns of what computes there (spin_at_start, called_at_end,
- * fault_at_start with its page faults in the kernel), and the span of what waits (syscall_at_end; fault_at_start for pages that another thread
+ * places SECONDS: computes and waits in the functions of places.S, in turns. Says cpu_ns of what computes there (spin_at_start, handled, which a
+ * signal calls in its midst, called_at_end, fault_at_start with its page faults in the kernel), and the span of what waits (syscall_at_end; fault_at_start for pages that another thread
  * fills in late).
  */
 #include "truth.h"
 #include <linux/userfaultfd.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 
 #define PAGE 4096L
 #define PAGES 2048L
@@ -17,6 +19,7 @@ void fault_at_start(char *page);
 void spin_at_start(long turns);
 
 static ns_t spin_cpu, call_cpu, fault_cpu;
+static volatile ns_t handled_cpu;
 static struct span syscall_span, fault_span;
 static int faults;
 
@@ -24,6 +27,16 @@ NOINLINE void called_at_end(void)
 {
 	for (long i = turns_for(2 * MS); i > 0; i--)
 		TURN();
+}
+
+NOINLINE void handled(int signal)
+{
+	ns_t before = cpu_ns();
+
+	(void)signal;
+	for (long i = turns_for(2 * MS); i > 0; i--)
+		TURN();
+	handled_cpu += cpu_ns() - before;
 }
 
 static char *pages(long n)
@@ -65,11 +78,14 @@ static char *slow_page(void)
 
 static void compute(char *memory)
 {
-	ns_t before = cpu_ns(), between;
+	const struct itimerval soon = { .it_value = { 0, 500 } };
+	ns_t before = cpu_ns(), between, handled_before = handled_cpu;
 
+	if (setitimer(ITIMER_REAL, &soon, NULL))
+		die("setitimer");
 	spin_at_start(turns_for(8 * MS)); /* its turns are short */
 	between = cpu_ns();
-	spin_cpu += between - before;
+	spin_cpu += between - before - (handled_cpu - handled_before);
 	call_at_end(called_at_end);
 	before = cpu_ns();
 	call_cpu += before - between;
@@ -100,12 +116,15 @@ int main(int argc, char **argv)
 	char *memory = pages(PAGES), *slow = slow_page();
 	pthread_t thread;
 
+	if (signal(SIGALRM, handled) == SIG_ERR)
+		die("signal");
 	start(&thread, slow_filler, NULL);
 	while (mono_ns() < end) {
 		compute(memory);
 		wait_there(slow);
 	}
 	say("cpu_ns", "spin_at_start", spin_cpu);
+	say("cpu_ns", "handled", handled_cpu);
 	say("cpu_ns", "called_at_end", call_cpu);
 	say("cpu_ns", "fault_at_start", fault_cpu);
 	span_say(&syscall_span, "syscall_at_end");
