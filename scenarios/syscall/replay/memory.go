@@ -112,10 +112,12 @@ func mapAnonymous(length uintptr) uintptr {
 	return live
 }
 
-// touch writes to each page, as a program has written to memory that it moves or that it grows its heap by.
-func touch(live, length uintptr) {
-	for at := uintptr(0); at < min(length, maxTouched); at += uintptr(unix.Getpagesize()) {
-		*(*byte)(pointer(live + at)) = 1
+// populate has the kernel put pages behind memory, as if a program had written to it or, where it may not, read it. What isn't to be had,
+// such as a file's pages beyond its end, stays as it is.
+func populate(live, length uintptr) {
+	length = min(length, maxTouched)
+	if _, _, errno := unix.RawSyscall(unix.SYS_MADVISE, live, length, unix.MADV_POPULATE_WRITE); errno != 0 {
+		unix.RawSyscall(unix.SYS_MADVISE, live, length, unix.MADV_POPULATE_READ) //nolint:errcheck // see above
 	}
 }
 

@@ -146,6 +146,23 @@ func TestMemory(t *testing.T) {
 	f.check(t, map[string]int64{"brk": 3, "mmap": 1, "mremap": 1, "mprotect": 1, "munmap": 1})
 }
 
+// TestUnwritable has mappings that nothing may be written to, and one that reaches beyond its file's end, end in each way that asks for
+// memory to have been used.
+func TestUnwritable(t *testing.T) {
+	const place, end = 0x7000_0000, 0x7100_0000
+	calls := []trace.Call{{Name: "openat", Args: [6]uint64{here64}, Path: "/file", Result: 3, FD: trace.Regular, Size: 5000}}
+	for _, protection := range []uint64{unix.PROT_NONE, unix.PROT_READ, unix.PROT_READ | unix.PROT_WRITE} {
+		mapping := trace.Call{Name: "mmap", Args: [6]uint64{0, 0x10000, protection, unix.MAP_PRIVATE, 3}, Result: place}
+		calls = append(calls,
+			mapping, trace.Call{Name: "mremap", Args: [6]uint64{place, 0x10000, 0x20000, unix.MREMAP_MAYMOVE}, Result: end, Duration: time.Millisecond},
+			mapping, trace.Call{Name: "munmap", Args: [6]uint64{place, 0x10000}, Duration: time.Millisecond},
+			mapping, trace.Call{Name: "madvise", Args: [6]uint64{place, 0x10000, unix.MADV_DONTNEED}, Duration: time.Millisecond},
+			trace.Call{Name: "mprotect", Args: [6]uint64{place, 0x10000, unix.PROT_READ}, Duration: time.Millisecond},
+		)
+	}
+	replayOf(t, t.Context(), 0, calls...).check(t, map[string]int64{"openat": 1, "mmap": 9, "mremap": 3, "munmap": 3, "madvise": 3, "mprotect": 3})
+}
+
 // TestFolders looks for a file in what is only known to be there.
 func TestFolders(t *testing.T) {
 	f := replayOf(t, t.Context(), 0,

@@ -171,6 +171,10 @@ func (r *runner) arguments(o *op, a *[6]uintptr, number *uintptr) bool {
 			} else {
 				a[i] = here
 			}
+		case pathArg:
+			a[i] = r.path(i, o.path)
+		case path2Arg:
+			a[i] = r.path(i, o.path2)
 		case mapped:
 			if !r.address(o, a) {
 				return false
@@ -183,6 +187,14 @@ func (r *runner) arguments(o *op, a *[6]uintptr, number *uintptr) bool {
 }
 
 var here = func() uintptr { at := unix.AT_FDCWD; return uintptr(at) }()
+
+// path writes a path where a call's argument may point to, as a program has mostly just done: a path that the processor's caches don't have
+// takes longer to look up.
+func (r *runner) path(argument int, name []byte) uintptr {
+	at := uintptr(argument) * padPiece
+	copy(unsafe.Slice((*byte)(unsafe.Add(r.scratch, at)), padPiece), name)
+	return r.pad + at
+}
 
 // vectors divides a call's size among its vectors.
 func (r *runner) vectors(o *op, n int) {
@@ -342,14 +354,28 @@ func (r *runner) address(o *op, a *[6]uintptr) bool {
 		m.add(region{recorded, length, live})
 	}
 	a[0] = live
-	if o.spec.result == movedMemory {
-		if m.total+pages(a[2]) > 4*maxMapping {
-			return false
-		}
-		touch(live, length)
+	if o.spec.result == movedMemory && m.total+pages(a[2]) > 4*maxMapping {
+		return false
+	}
+	if o.used() {
+		populate(live, min(length, uintptr(o.call.Duration/perPage)*uintptr(unix.Getpagesize())))
 	}
 	return true
 }
+
+// used tells calls whose time depends on how much of the memory that they are about has been used.
+func (o *op) used() bool {
+	switch o.call.Name {
+	case "munmap", "mremap", "mprotect":
+		return true
+	case "madvise":
+		return o.call.Args[2] == unix.MADV_DONTNEED || o.call.Args[2] == unix.MADV_FREE
+	}
+	return false
+}
+
+// perPage is about the least that the kernel needs for a used page, so that a call's recorded time bounds how many there were.
+const perPage = 100 * time.Nanosecond
 
 // after does what follows from a call: numbers and addresses that the next ones are about.
 func (r *runner) after(o *op, a *[6]uintptr, m *mark) {
@@ -411,7 +437,7 @@ func (r *runner) placed(o *op, a *[6]uintptr, live uintptr) {
 	}
 	r.memory.add(region{recorded, length, live})
 	if o.call.Name == "brk" {
-		touch(live, length)
+		populate(live, length)
 	}
 }
 

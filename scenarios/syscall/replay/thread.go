@@ -203,10 +203,6 @@ func (r *runner) closeAll() {
 func (r *runner) bind(o *op) {
 	for i, a := range o.spec.arguments {
 		switch a {
-		case pathArg:
-			o.args[i] = uintptr(unsafe.Pointer(&o.path[0]))
-		case path2Arg:
-			o.args[i] = uintptr(unsafe.Pointer(&o.path2[0]))
 		case dataArg:
 			o.args[i] = r.data
 			o.args[i+1] = min(o.args[i+1], r.dataSize)
