@@ -24,21 +24,47 @@ type operator interface {
 type generator struct {
 	// schedule returns the arrivals of a run of some length; nil is a closed loop.
 	schedule func(time.Duration) arrivals.Schedule
+	// timetable, if there is one, is where they come from instead.
+	timetable *timetable
 }
 
-// run lasts from start for d, and then until the last operation is done; each operator has to limit that itself. Operations that the
+// prepare reads recorded times.
+func (g *generator) prepare() error {
+	if g.timetable == nil {
+		return nil
+	}
+	if _, err := g.timetable.read(nil); err != nil {
+		return err
+	}
+	g.timetable.recording.Requests = nil // the times are all that is needed of them
+	return nil
+}
+
+// arrivals are those of a run of some length, which recorded ones may end before; nil is a closed loop.
+func (g *generator) arrivals(d time.Duration) (arrivals.Schedule, time.Duration) {
+	switch {
+	case g.timetable != nil:
+		return g.timetable.schedule(), min(d, g.timetable.length())
+	case g.schedule != nil:
+		return g.schedule(d), d
+	}
+	return nil, d
+}
+
+// run lasts from start for d or until recorded arrivals end, and then until the last operation is done; each operator has to limit that itself. Operations that the
 // end of the context cuts count nowhere. Operators aren't used any more when run returns.
-func (g *generator) run(ctx context.Context, start time.Time, d time.Duration, operators []operator) (*scenarios.Outcome, error) {
+func (g *generator) run(ctx context.Context, start time.Time, wanted time.Duration, operators []operator) (*scenarios.Outcome, error) {
 	var loop func(context.Context, operator)
 	record := newTally()
 	bell, err := newAlarm(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if g.schedule == nil {
+	schedule, d := g.arrivals(wanted)
+	if schedule == nil {
 		loop = (&closedLoop{start: start, length: d, tally: record}).work
 	} else {
-		open := newOpenLoop(arrivals.Until(g.schedule(d), d), start, d, bell, record)
+		open := newOpenLoop(arrivals.Until(schedule, d), start, d, bell, record)
 		defer open.skip()
 		loop = open.work
 	}
@@ -51,7 +77,11 @@ func (g *generator) run(ctx context.Context, start time.Time, d time.Duration, o
 	if ctx.Err() != nil {
 		ringErr = nil
 	}
-	return record.outcome(time.Since(start), len(operators)), errors.Join(record.broken, ringErr, bell.close())
+	o := record.outcome(time.Since(start), len(operators))
+	if g.timetable != nil {
+		g.timetable.explain(o, wanted)
+	}
+	return o, errors.Join(record.broken, ringErr, bell.close())
 }
 
 // closedLoop is operators that start an operation when the last is done. It can't see what happens between: while one operation hangs

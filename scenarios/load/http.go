@@ -83,8 +83,15 @@ func newHTTPLoadWith(g *generator, v scenarios.Values, c costs) (_ *httpLoad, er
 	return l, err
 }
 
-// Prepare starts the service, if it is the built-in one.
+// Prepare reads what the load is to follow, and starts the service, if it is the built-in one.
 func (l *httpLoad) Prepare(ctx context.Context) error {
+	if err := l.generator.prepare(); err != nil {
+		return err
+	}
+	return l.start(ctx)
+}
+
+func (l *httpLoad) start(ctx context.Context) error {
 	if l.values.Text("url") != "" {
 		return nil
 	}

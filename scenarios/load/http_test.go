@@ -118,3 +118,21 @@ func TestServiceCosts(t *testing.T) {
 		t.Errorf("%d operations in %v, but %d can hold the lock", o.Operations, o.Elapsed, most)
 	}
 }
+
+// TestTrace wants requests at recorded times at twice their speed, until they end.
+func TestTrace(t *testing.T) {
+	begin := time.Now()
+	o := run(t, time.Minute, "load/service", "arrivals=trace", "times="+writeLog(t, "times", "10\n10.4\nlater\n10.2\n10.2\n"), "speed=2")
+	if took := time.Since(begin); took < 200*ms || took > 30*time.Second {
+		t.Errorf("took %v, want 200ms", took)
+	}
+	if o.Operations != 4 || o.Errors != 0 || o.Values["broken_count"] != 1 || o.Elapsed < 200*ms {
+		t.Errorf("%d operations, %d errors, %v broken in %v", o.Operations, o.Errors, o.Values["broken_count"], o.Elapsed)
+	}
+	for _, want := range []string{"1 of 5 lines are no times and were left out; the first is line 3", "the log ended after 200ms, and with it the run of 1m0s"} {
+		if notes := strings.Join(o.Notes, "\n"); !strings.Contains(notes, want) {
+			t.Errorf("notes %q, want %q", notes, want)
+		}
+	}
+	refused(t, "want a file of times", "load/http", "arrivals=trace")
+}

@@ -58,6 +58,9 @@ type nginxLoad struct {
 }
 
 func (l *nginxLoad) Prepare(ctx context.Context) (err error) {
+	if err := l.generator.prepare(); err != nil {
+		return err
+	}
 	if l.server, err = newServer(ctx, "nginx", l.values.Int("port")); err != nil {
 		return err
 	}

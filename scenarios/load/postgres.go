@@ -50,6 +50,9 @@ type postgresLoad struct {
 
 // Prepare makes a cluster, starts its server and fills a table. Data that is thrown away needs no fsync.
 func (l *postgresLoad) Prepare(ctx context.Context) (err error) {
+	if err := l.generator.prepare(); err != nil {
+		return err
+	}
 	if l.server, err = newServer(ctx, "postgres", l.values.Int("port")); err != nil {
 		return err
 	}

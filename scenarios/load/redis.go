@@ -41,6 +41,9 @@ type redisLoad struct {
 
 // Prepare starts the server and sets all keys.
 func (l *redisLoad) Prepare(ctx context.Context) (err error) {
+	if err := l.generator.prepare(); err != nil {
+		return err
+	}
 	if l.server, err = newServer(ctx, "redis-server", l.values.Int("port")); err != nil {
 		return err
 	}

@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +14,6 @@ import (
 
 	"github.com/assaylab/assay/scenarios"
 	"github.com/assaylab/assay/scenarios/load/accesslog"
-	"github.com/assaylab/assay/scenarios/load/arrivals"
 )
 
 func replayKind() scenarios.Kind {
@@ -50,17 +46,15 @@ func replayKind() scenarios.Kind {
 // replay is a load whose operations are those of a recording.
 type replay struct {
 	*httpLoad
-	options   accesslog.Options
-	recording *accesslog.Recording
-	unsafe    int // requests that were left out, since they could change something
-	times     []time.Duration
+	timetable
+	unsafe int // requests that were left out, since they could change something
 }
 
 func newReplay(v scenarios.Values) (scenarios.Workload, error) {
 	if v.Text("file") == "" {
 		return nil, errors.New("parameter file: want an access log, or CSV of time,method,path,size")
 	}
-	r := &replay{options: accesslog.Options{Format: accesslog.Log}}
+	r := &replay{timetable: timetable{file: v.Text("file"), options: accesslog.Options{Format: accesslog.Log}, speed: v.Float("speed")}}
 	if strings.HasSuffix(v.Text("file"), ".csv") {
 		r.options.Format = accesslog.CSV
 	}
@@ -76,65 +70,54 @@ func newReplay(v scenarios.Values) (scenarios.Workload, error) {
 	if !r.options.Until.IsZero() && !r.options.From.Before(r.options.Until) {
 		return nil, fmt.Errorf("from %s is not before until %s", v.Text("from"), v.Text("until"))
 	}
-	g := &generator{schedule: func(time.Duration) arrivals.Schedule { return arrivals.Trace(r.times, v.Float("speed")) }}
 	var err error
-	r.httpLoad, err = newHTTPLoadWith(g, withDefaults(v), costs{})
+	r.httpLoad, err = newHTTPLoadWith(&generator{timetable: &r.timetable}, withDefaults(v), costs{})
 	return r, err
 }
 
 // Prepare reads the log, and starts the service if it is the built-in one.
 func (r *replay) Prepare(ctx context.Context) error {
-	file := r.values.Text("file")
-	f, err := os.Open(file)
-	if err != nil {
+	var unwanted func(accesslog.Request) bool
+	if r.values.Text("url") != "" && r.values.Text("methods") == "safe" {
+		unwanted = mayChange
+	}
+	var err error
+	if r.unsafe, err = r.read(unwanted); err != nil {
 		return err
 	}
-	defer f.Close()
-	if r.recording, err = accesslog.Read(f, r.options); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if len(r.times) == 0 {
+		return fmt.Errorf("%s: all %d requests could change something at the url: want methods=all to send them", r.file, r.unsafe)
 	}
-	if r.values.Text("url") != "" && r.values.Text("methods") == "safe" {
-		r.leaveOutUnsafe()
-	}
-	if len(r.recording.Requests) == 0 {
-		return fmt.Errorf("%s: all %d requests could change something at the url: want methods=all to send them", file, r.unsafe)
-	}
-	r.times = make([]time.Duration, len(r.recording.Requests))
-	for i := range r.times {
-		r.times[i] = r.recording.Requests[i].At
-	}
-	return r.httpLoad.Prepare(ctx)
+	return r.start(ctx)
 }
 
-// leaveOutUnsafe keeps what a service that isn't ours can be asked again without harm.
-func (r *replay) leaveOutUnsafe() {
-	all := len(r.recording.Requests)
-	r.recording.Requests = slices.DeleteFunc(r.recording.Requests, func(q accesslog.Request) bool {
-		switch q.Method {
-		case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodOptions, fasthttp.MethodTrace:
-			return false
-		}
-		return true
-	})
-	r.unsafe = all - len(r.recording.Requests)
+// mayChange tells what a service that isn't ours can't be asked again without harm.
+func mayChange(q accesslog.Request) bool {
+	switch q.Method {
+	case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodOptions, fasthttp.MethodTrace:
+		return false
+	}
+	return true
 }
 
 // Run replays the log until the time is over or the log is.
 func (r *replay) Run(ctx context.Context, d time.Duration) (*scenarios.Outcome, error) {
-	// A nanosecond more than the last arrival, so that it is one of them.
-	length := arrivals.Scale(r.times[len(r.times)-1], r.values.Float("speed"))
-	length += min(1, math.MaxInt64-length)
-	o, err := r.run(ctx, min(d, length), r.generator, func() dialog {
+	o, err := r.run(ctx, d, r.generator, func() dialog {
 		var text []byte // of one client
 		return &httpDialog{requests: func(n int) []byte {
 			text = r.append(text[:0], &r.recording.Requests[n])
 			return text
 		}}
 	})
-	if err == nil {
-		r.explain(o, length, d)
+	if err != nil {
+		return nil, err
 	}
-	return o, err
+	o.Values["outside_count"] = float64(r.recording.Outside)
+	o.Values["unsafe_count"] = float64(r.unsafe)
+	if r.unsafe > 0 {
+		o.Notes = append(o.Notes, fmt.Sprintf("%d requests could change something at the url and were left out; methods=all sends them", r.unsafe))
+	}
+	return o, nil
 }
 
 // append writes a request as it goes over the wire. A log's methods and paths were checked, so nothing in them can end a line.
@@ -150,25 +133,4 @@ func (r *replay) append(text []byte, q *accesslog.Request) []byte {
 		text = append(text, "Content-Length: 0\r\n"...)
 	}
 	return append(text, "\r\n"...)
-}
-
-// explain says what of the log was not replayed as it is.
-func (r *replay) explain(o *scenarios.Outcome, length, d time.Duration) {
-	all := r.recording
-	o.Values["broken_count"] = float64(all.Broken)
-	o.Values["outside_count"] = float64(all.Outside)
-	o.Values["unsafe_count"] = float64(r.unsafe)
-	say := func(format string, args ...any) { o.Notes = append(o.Notes, fmt.Sprintf(format, args...)) }
-	if r.unsafe > 0 {
-		say("%d requests could change something at the url and were left out; methods=all sends them", r.unsafe)
-	}
-	if all.Broken > 0 {
-		say("%d of %d lines are no requests and were left out; the first is %v", all.Broken, all.Lines, all.First)
-	}
-	if all.Spread {
-		say("the log's times are whole seconds: the requests of a second were spread evenly over it")
-	}
-	if length < d {
-		say("the log ended after %v, and with it the run of %v; lower the speed, or give a longer log", length.Round(time.Millisecond), d)
-	}
 }

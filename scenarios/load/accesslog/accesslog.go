@@ -25,8 +25,9 @@ type Format string
 
 // The formats.
 const (
-	Log Format = "log" // common or combined log format
-	CSV Format = "csv" // time,method,path,size
+	Log   Format = "log"   // common or combined log format
+	CSV   Format = "csv"   // time,method,path,size
+	Times Format = "times" // a time, or CSV with a column of that name in its heading, without one in the first column; nothing else is kept
 )
 
 // A Request is one that was recorded.
@@ -104,12 +105,13 @@ type reader struct {
 	options Options
 	moments []moment
 	known   map[string]string // methods and paths that were seen
+	column  int               // of the time, in the format of times
 	all     *Recording
 }
 
 // line takes a line up.
 func (r *reader) line(number int, text string) {
-	if text == "" || r.all.Lines == 0 && r.options.Format == CSV && isHeading(text) {
+	if text == "" || r.all.Lines == 0 && r.heading(text) {
 		return
 	}
 	r.all.Lines++
@@ -134,13 +136,18 @@ func (r *reader) parse(text string) (m moment, err error) {
 		return m, fmt.Errorf("more than %d bytes", maxLine)
 	case r.options.Format == CSV:
 		m, err = parseCSV(text)
+	case r.options.Format == Times:
+		m.at, err = parseColumn(text, r.column)
 	default:
 		m, err = parseLog(text)
 	}
-	if err != nil {
-		return m, err
+	if err == nil {
+		err = m.checkTime()
 	}
-	return m, m.check()
+	if err == nil && r.options.Format != Times {
+		err = m.check()
+	}
+	return m, err
 }
 
 // know returns a text that doesn't keep its line in memory.
@@ -155,11 +162,17 @@ func (r *reader) know(text string) string {
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
+// checkTime wants a time of which a Duration can tell how far it is from any other.
+func (m *moment) checkTime() error {
+	if m.at.Year() < 1970 || m.at.Year() > 2200 {
+		return fmt.Errorf("time %v: want one from 1970 to 2200", m.at)
+	}
+	return nil
+}
+
 // check says why a request can't be sent as it was.
 func (m *moment) check() error {
 	switch {
-	case m.at.Year() < 1970 || m.at.Year() > 2200: // between any two of these a Duration can tell the time
-		return fmt.Errorf("time %v: want one from 1970 to 2200", m.at)
 	case !slices.Contains(methods, m.Method):
 		return fmt.Errorf("method %.20q: want one of %s", m.Method, strings.Join(methods, ", "))
 	case !strings.HasPrefix(m.Path, "/") || len(m.Path) > maxPath:

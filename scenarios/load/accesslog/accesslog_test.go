@@ -61,6 +61,13 @@ func TestRead(t *testing.T) {
 269780h55m26.5s GET / 1
 4 lines, 1 broken, 0 outside, spread false, line 5: want time,method,path,size`)
 	check(strings.Repeat("x", maxLine+1)+"\n1,GET,/,1", table, "0s GET / 1\n2 lines, 1 broken, 0 outside, spread false, line 1: more than 65536 bytes")
+	times := Options{Format: Times}
+	check("0.5\n2\n\n1.25,x\nsoon\n-1\n2200-12-31T00:00:00Z\n", times, `0s   0
+750ms   0
+1.5s   0
+2024879h59m59.5s   0
+6 lines, 2 broken, 0 outside, spread false, line 5: time "soon": want one such as 24/Nov/2026:17:00:00 +0000, 2026-11-24T17:00:00.5Z or 1795539600.5`)
+	check("user,TIME\nx, 7\nx\ny,5\n", times, "0s   0\n2s   0\n3 lines, 1 broken, 0 outside, spread false, line 3: want a time in column 2")
 	check("", log, "error: no request in 0 lines, of which 0 are broken and 0 outside of from and until")
 	check("1,GET,x,1", table, "error: no request in 1 lines, of which 1 are broken and 0 outside of from and until; "+
 		`line 1: path "x": want at most 8192 bytes that begin with a slash`)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,8 +66,29 @@ func parseSize(text string) (int, error) {
 	return int(n), nil
 }
 
-// isHeading says whether a line of CSV names the columns.
-func isHeading(line string) bool { return strings.HasPrefix(strings.ToLower(line), "time,") }
+// heading says whether a line names columns, and of times finds theirs.
+func (r *reader) heading(line string) bool {
+	switch r.options.Format {
+	case CSV:
+		return strings.HasPrefix(strings.ToLower(line), "time,")
+	case Times:
+		if i := slices.Index(strings.Split(strings.ToLower(line), ","), "time"); i >= 0 {
+			r.column = i
+			return true
+		}
+	}
+	return false
+}
+
+// parseColumn reads the time in a column of CSV.
+func parseColumn(line string, column int) (time.Time, error) {
+	r := csv.NewReader(strings.NewReader(line))
+	cells, err := r.Read()
+	if err != nil || len(cells) <= column {
+		return time.Time{}, fmt.Errorf("want a time in column %d", column+1)
+	}
+	return ParseTime(strings.TrimSpace(cells[column]))
+}
 
 func parseCSV(line string) (m moment, err error) {
 	r := csv.NewReader(strings.NewReader(line))
