@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/assaylab/assay/scenarios"
@@ -61,8 +63,8 @@ func (r *replaying) Prepare(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", r.file, err)
 	}
 	r.notes = recording.Notes
-	for cause, n := range recording.Lost {
-		r.notes = append(r.notes, fmt.Sprintf("the recording lacks %d calls or parts of them: %s", n, cause))
+	for _, cause := range slices.Sorted(maps.Keys(recording.Lost)) {
+		r.notes = append(r.notes, fmt.Sprintf("the recording lacks %d calls or parts of them: %s", recording.Lost[cause], cause))
 	}
 	if recording.Strace {
 		r.notes = append(r.notes, "the recording is strace's, whose times have strace's own work in them: only the numbers of calls compare")

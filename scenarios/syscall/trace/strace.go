@@ -71,7 +71,8 @@ const (
 	lostUnreadable = "unreadable line"
 	lostLong       = "line too long"
 	lostNoBegin    = "resumed without a beginning"
-	lostArgument   = "argument not understood" // the call is used all the same
+	lostArgument   = "argument not understood, taken for 0" // the call is used all the same
+	maxNamed       = 20                                     // calls with such arguments that are told by name
 	maxLine        = 1 << 20
 	maxOpen        = 1 << 14 // calls that are not finished
 )
@@ -250,7 +251,7 @@ func (p *straceParser) call(thread int32, start float64, text string) bool {
 		return false
 	}
 	if !c.setArguments(arguments) {
-		p.all.Lost[lostArgument]++
+		p.misunderstood(name)
 	}
 	if c.FD == NoFD && opens[name] && c.Result >= 0 {
 		c.FD = classOf(result, c.Args[2])
@@ -258,6 +259,15 @@ func (p *straceParser) call(thread int32, start float64, text string) bool {
 	p.follow(&c)
 	p.all.Calls = append(p.all.Calls, c)
 	return true
+}
+
+// misunderstood counts a call of which an argument wasn't understood.
+func (p *straceParser) misunderstood(name string) {
+	cause := name + ": " + lostArgument
+	if p.all.Lost[cause] == 0 && len(p.all.Lost) >= maxNamed {
+		cause = lostArgument
+	}
+	p.all.Lost[cause]++
 }
 
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s * 1e9)) }

@@ -81,7 +81,35 @@ func TestStrace(t *testing.T) {
 				{Thread: 7, Process: 7, Name: "read", Duration: Unfinished, Args: [6]uint64{3}},
 				{Thread: 8, Process: 8, Name: "close", Start: 10 * time.Microsecond, Duration: time.Microsecond, Args: [6]uint64{3}},
 			},
-			lost: map[string]uint64{lostArgument: 1},
+			lost: map[string]uint64{"read: " + lostArgument: 1},
+		},
+		"values behind pointers": {
+			text: strings.Join([]string{
+				`7 100.000000 setsockopt(3, SOL_TCP, TCP_NODELAY, [1], 4) = 0 <0.000001>`,
+				`7 100.000000 setsockopt(3, SOL_SOCKET, SO_LINGER, {l_onoff=1, l_linger=5}, 8) = 0 <0.000001>`,
+				`7 100.000000 setsockopt(3, SOL_SOCKET, SO_RCVBUF, "\0\1", 2) = 0 <0.000001>`,
+				`7 100.000000 setsockopt(3, SOL_SOCKET, SO_RCVBUF, 0x7ffd00000010, 4) = -1 EFAULT (Bad address) <0.000001>`,
+				`7 100.000000 ioctl(3, FIONBIO, [1]) = 0 <0.000001>`,
+				`7 100.000000 ioctl(3, FIONBIO, 0x7ffd00000010) = -1 EFAULT (Bad address) <0.000001>`,
+				`7 100.000000 epoll_ctl(3, EPOLL_CTL_ADD, 4, {events=EPOLLSOON, data=0}) = 0 <0.000001>`,
+				`7 100.000000 connect(3, {sa_family=AF_INET, sin_port=htons(70000000)}, 16) = 0 <0.000001>`,
+				`7 100.000000 access("\x", F_OK) = 0 <0.000001>`,
+			}, "\n"),
+			want: []Call{
+				about("setsockopt", 0, 3, unix.SOL_TCP, unix.TCP_NODELAY, 1, 4),
+				about("setsockopt", 0, 3, unix.SOL_SOCKET, unix.SO_LINGER, 0, 8),
+				about("setsockopt", 0, 3, unix.SOL_SOCKET, unix.SO_RCVBUF, 0, 2),
+				about("setsockopt", -14, 3, unix.SOL_SOCKET, unix.SO_RCVBUF, 0, 4),
+				about("ioctl", 0, 3, fionbio, 1),
+				about("ioctl", -14, 3, fionbio),
+				about("epoll_ctl", 0, 3, unix.EPOLL_CTL_ADD, 4),
+				about("connect", 0, 3, 0, 16),
+				about("access", 0),
+			},
+			lost: map[string]uint64{
+				"setsockopt: " + lostArgument: 3, "ioctl: " + lostArgument: 1, "epoll_ctl: " + lostArgument: 1, "connect: " + lostArgument: 1,
+				"access: " + lostArgument: 1,
+			},
 		},
 		"exit": {
 			text: `7 100.000000 exit_group(0) = ?` + "\n" + `7 100.000010 +++ exited with 0 +++` + "\n" + `7 100.000020 --- SIGCHLD {si_signo=SIGCHLD} ---`,
@@ -121,6 +149,28 @@ func TestStrace(t *testing.T) {
 				t.Error("it isn't told that the recording is strace's")
 			}
 		})
+	}
+}
+
+// about is a call of thread 7 at the beginning.
+func about(name string, result int64, args ...uint64) Call {
+	c := Call{Thread: 7, Process: 7, Name: name, Duration: time.Microsecond, Result: result}
+	copy(c.Args[:], args)
+	return c
+}
+
+// TestStraceMisunderstood has more names of calls than are told.
+func TestStraceMisunderstood(t *testing.T) {
+	var text strings.Builder
+	for i := range 2 * maxNamed {
+		fmt.Fprintf(&text, "7 100.000000 call%d(WHAT) = 0 <0.1>\n", i)
+	}
+	r, err := Load(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Lost) != maxNamed+1 || r.Lost[lostArgument] != maxNamed {
+		t.Errorf("%v", r.Lost)
 	}
 }
 

@@ -106,10 +106,7 @@ func (c *Call) setArgument(i int, text string) bool {
 	}
 	switch text[0] {
 	case '"':
-		if pathed[c.Name] {
-			c.addPath(text)
-		}
-		return true
+		return !pathed[c.Name] || c.addPath(text)
 	case '{', '[', '@', '~', '&':
 		return true
 	}
@@ -120,15 +117,18 @@ func (c *Call) setArgument(i int, text string) bool {
 	return ok
 }
 
-func (c *Call) addPath(text string) {
-	path, err := strconv.Unquote(strings.TrimSuffix(unhex(text), "..."))
+// addPath takes a path, and says whether it is a whole one.
+func (c *Call) addPath(text string) bool {
+	path, err := strconv.Unquote(unhex(text))
 	switch {
 	case err != nil || len(path) > MaxPath:
+		return false
 	case c.Path == "":
 		c.Path = path
 	case c.Path2 == "":
 		c.Path2 = path
 	}
+	return true
 }
 
 var octal = regexp.MustCompile(`\\[0-7]{1,3}`)
@@ -152,50 +152,50 @@ func (c *Call) setPointees(arguments []string) bool {
 		}
 		return ""
 	}
-	ok := true
+	f := pointees(true)
 	switch c.Name {
 	case "pipe", "pipe2":
-		c.Args[0], ok = pair(at(0))
+		c.Args[0] = f.pair(at(0))
 	case "socketpair":
-		c.Args[3], ok = pair(at(3))
+		c.Args[3] = f.pair(at(3))
 	case "clone":
-		c.Args[0] = field(strings.Join(arguments, ", "), "flags")
+		c.Args[0] = f.field(strings.Join(arguments, ", "), "flags")
 	case "clone3":
-		c.Args[0] = field(at(0), "flags")
+		c.Args[0] = f.field(at(0), "flags")
 	case "openat2":
-		c.Args[2], c.Args[4] = field(at(2), "flags"), field(at(2), "mode")
+		c.Args[2], c.Args[4] = f.field(at(2), "flags"), f.field(at(2), "mode")
 	case "epoll_ctl":
-		c.Args[3] = field(at(3), "events")
+		c.Args[3] = f.field(at(3), "events")
 	case "poll", "ppoll":
-		c.Args[0] = field(at(0), "fd")&0xffffffff | field(at(0), "events")<<32
+		c.Args[0] = f.field(at(0), "fd")&0xffffffff | f.field(at(0), "events")<<32
 	case "setsockopt":
-		c.Args[3], _ = parseValue(strings.Trim(at(3), "[]"))
+		c.Args[3] = f.word(at(3))
 	case "ioctl":
 		if c.Args[1] == fionbio {
-			c.Args[2], _ = parseValue(strings.Trim(at(2), "[]"))
+			c.Args[2] = f.word(at(2))
 		}
 	case "fcntl":
 		if strings.HasPrefix(at(2), "{") {
-			c.Args[2], c.Args[3], c.Args[4] = field(at(2), "l_type"), field(at(2), "l_start"), field(at(2), "l_len")
+			c.Args[2], c.Args[3], c.Args[4] = f.field(at(2), "l_type"), f.field(at(2), "l_start"), f.field(at(2), "l_len")
 		}
 	case "connect", "bind":
-		c.Path = address(at(1))
+		c.Path = f.address(at(1))
 	case "readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2", "sendmsg", "recvmsg", "vmsplice":
-		c.Size = sumLengths(at(1))
+		c.Size = f.sumLengths(at(1))
 	case "stat", "lstat", "fstat", "newfstatat", "statx":
-		c.setStatus(arguments)
+		c.setStatus(&f, arguments)
 	}
-	return ok
+	return bool(f)
 }
 
 // setStatus takes what a file is and its size from what a stat found.
-func (c *Call) setStatus(arguments []string) {
+func (c *Call) setStatus(f *pointees, arguments []string) {
 	for _, text := range arguments {
 		if !strings.HasPrefix(text, "{st") {
 			continue
 		}
-		c.Size = int64(min(max(field(text, "st_size"), field(text, "stx_size")), 1<<62))
-		mode := field(text, "st_mode") | field(text, "stx_mode")
+		c.Size = int64(min(max(f.field(text, "st_size"), f.field(text, "stx_size")), 1<<62))
+		mode := f.field(text, "st_mode") | f.field(text, "stx_mode")
 		if class, ok := modes[mode&unix.S_IFMT]; ok && (c.FD == NoFD || c.Path != "") {
 			c.FD = class
 		}
@@ -207,16 +207,31 @@ var modes = map[uint64]FDClass{
 	unix.S_IFSOCK: OtherSocket, unix.S_IFLNK: OtherFD,
 }
 
+// pointees reads what lies behind pointers. It is no longer true once something wasn't understood; what isn't is 0.
+type pointees bool
+
 // pair reads "[3, 4]".
-func pair(text string) (uint64, bool) {
+func (f *pointees) pair(text string) uint64 {
 	first, second, ok := strings.Cut(strings.Trim(text, "[]"), ", ")
 	a, ok1 := parseValue(first)
 	b, ok2 := parseValue(second)
-	return a&0xffffffff | b<<32, ok && ok1 && ok2
+	*f = *f && pointees(ok && ok1 && ok2)
+	return a&0xffffffff | b<<32
+}
+
+// word reads "[1]" or "NULL"; what strace knows to be another thing than a number, or couldn't read, isn't understood.
+func (f *pointees) word(text string) uint64 {
+	inside, bracket := strings.CutPrefix(text, "[")
+	n, ok := parseValue(strings.TrimSuffix(inside, "]"))
+	if !ok || !bracket && n != 0 {
+		*f = false
+		return 0
+	}
+	return n
 }
 
 // field reads the first NAME=VALUE of a structure; 0 if there is none.
-func field(text, name string) uint64 {
+func (f *pointees) field(text, name string) uint64 {
 	for rest := text; ; {
 		i := strings.Index(rest, name+"=")
 		if i < 0 {
@@ -227,7 +242,8 @@ func field(text, name string) uint64 {
 			if end := strings.IndexAny(value, ",} ]"); end >= 0 {
 				value = value[:end]
 			}
-			n, _ := parseValue(value)
+			n, ok := parseValue(value)
+			*f = *f && pointees(ok)
 			return n
 		}
 		rest = value
@@ -235,7 +251,7 @@ func field(text, name string) uint64 {
 }
 
 // sumLengths adds up the iov_len of a structure.
-func sumLengths(text string) int64 {
+func (f *pointees) sumLengths(text string) int64 {
 	var sum int64
 	for {
 		_, rest, ok := strings.Cut(text, "iov_len=")
@@ -243,7 +259,7 @@ func sumLengths(text string) int64 {
 			return sum
 		}
 		text = rest
-		if n := field("{iov_len="+rest, "iov_len"); n < 1<<31 && sum < 1<<40 {
+		if n := f.field("{iov_len="+rest, "iov_len"); n < 1<<31 && sum < 1<<40 {
 			sum += int64(n)
 		}
 	}
@@ -255,15 +271,19 @@ var (
 	local = regexp.MustCompile(`sun_path=(@?)("(?:[^"\\]|\\.)*")`)
 )
 
-// address reads a socket's: a path, with @ before an abstract one, or host:port; "" for other families.
-func address(text string) string {
+// address reads a socket's: a path, with @ before an abstract one, or host:port; "" for other families and without a name.
+func (f *pointees) address(text string) string {
 	if m := local.FindStringSubmatch(text); m != nil {
-		if path, err := strconv.Unquote(unhex(m[2])); err == nil {
-			return m[1] + path
+		path, err := strconv.Unquote(unhex(m[2]))
+		if err != nil {
+			*f = false
+			return ""
 		}
+		return m[1] + path
 	}
 	p, h := port.FindStringSubmatch(text), host.FindStringSubmatch(text)
 	if p == nil || h == nil {
+		*f = *f && pointees(!strings.Contains(text, "sa_family=AF_INET") && !strings.Contains(text, "sun_path="))
 		return ""
 	}
 	return net.JoinHostPort(h[1], p[1])
