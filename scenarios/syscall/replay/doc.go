@@ -10,7 +10,7 @@
 // measured with getpid and taken away (fidelity.go).
 //
 // What would change or end the process is left out, or a harmless call stands for it (table.go); so are waits for others, which last as
-// long as in the recording. A read that may wait does so for a bounded time before the call, and isn't made if nothing comes.
+// long as in the recording, and for a process, until that has ended here. A read that may wait does so for a bounded time before the call, and isn't made if nothing comes.
 //
 // Internet sockets are in a network namespace of the replay's own, which has every address and from which nothing leads out. Where the
 // other end of a TCP connection isn't in the recording, a peer stands for it (network.go, peers.go): it says as much as the recording

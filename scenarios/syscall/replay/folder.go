@@ -20,7 +20,9 @@ const (
 	// maxContent bounds the files that a recording implies.
 	maxContent = 1 << 30
 	maxEntries = 100_000
-	chunk      = 1 << 20
+	// chunk is how much of a file is written at a time. The kernel holds a file in pieces as large, and on a large piece calls take longer than
+	// on those that a program's own writes leave.
+	chunk = 64 << 10
 )
 
 // checkSize says whether there is too much to make.
@@ -95,7 +97,7 @@ func (f *file) build(at, name string, content []byte) error {
 		return os.Mkdir(at, 0o755)
 	case f.kind == symlink:
 		return os.Symlink(strings.Repeat("x", int(min(max(f.size, 1), 255))), at)
-	case f.kind == device || strings.HasPrefix(name, "/dev/"):
+	case f.kind == device, f.kind == unknown && strings.HasPrefix(name, "/dev/") && !strings.HasPrefix(name, "/dev/shm/"):
 		return makeDevice(at, name)
 	}
 	return writeFile(at, f.size, content)

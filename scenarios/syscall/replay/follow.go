@@ -24,6 +24,14 @@ func (p *plan) follow(s *schedule, o *op) {
 		if c.Result >= 0 {
 			p.execute(proc, o)
 		}
+	case "wait4":
+		if child := p.byThread[int32(c.Result)]; c.Result > 0 && child != nil && child.forked {
+			o.awaits = child
+		}
+	case "epoll_ctl":
+		if c.Result == 0 {
+			p.watched(proc, int32(c.Args[2]))
+		}
 	case "close":
 		if c.Result >= 0 {
 			delete(proc.fds, int32(c.Args[0]))
@@ -34,7 +42,8 @@ func (p *plan) follow(s *schedule, o *op) {
 		p.duplicate(proc, c)
 	case "socket", "bind", "connect", "accept", "accept4", "listen":
 		p.socket(s, o)
-	case "epoll_create", "epoll_create1", "eventfd", "eventfd2", "timerfd_create", "memfd_create", "inotify_init", "inotify_init1":
+	case "epoll_create", "epoll_create1", "eventfd", "eventfd2", "timerfd_create", "memfd_create", "inotify_init", "inotify_init1",
+		"signalfd", "signalfd4":
 		p.special(proc, c)
 	case "mmap":
 		if f, ok := p.fileOf(proc, int32(c.Args[4])); ok && c.Result >= 0 && int32(c.Args[4]) >= 0 && c.Args[5] < 1<<40 && c.Args[1] < 1<<40 {
@@ -306,6 +315,8 @@ func (p *plan) special(proc *process, c *trace.Call) {
 		class, cloexec = trace.TimerFD, c.Args[1]
 	case "memfd_create":
 		class = trace.Regular
+	case "signalfd", "signalfd4":
+		class, cloexec = trace.SignalFD, c.Args[3]
 	}
 	proc.fds[int32(c.Result)] = &open{class: class, cloexec: cloexec&unix.O_CLOEXEC != 0, blocks: true}
 }
@@ -372,7 +383,7 @@ func (p *plan) fork(s *schedule, o *op) {
 			return
 		}
 		child = p.process(id)
-		child.home, child.folder = s.process.folder, s.process.folder
+		child.home, child.folder, child.parent = s.process.folder, s.process.folder, s.process
 		for fd, old := range s.process.fds {
 			child.fds[fd] = &open{class: old.class, file: old.shared(), cloexec: old.cloexec}
 		}

@@ -103,9 +103,9 @@ func unmap(live, length uintptr) {
 }
 
 // mapAnonymous maps memory to write to; 0 if there is none.
-func mapAnonymous(length uintptr) uintptr {
+func mapAnonymous(length, flags uintptr) uintptr {
 	live, _, errno := unix.RawSyscall6(unix.SYS_MMAP, 0, length, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE, ^uintptr(0), 0)
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|flags, ^uintptr(0), 0)
 	if errno != 0 {
 		return 0
 	}

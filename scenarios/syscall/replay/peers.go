@@ -21,7 +21,7 @@ import (
 type peers struct {
 	network *network
 	pass    *pass
-	sent    []atomic.Int64 // for each talk, when the recording's end last sent, since the pass's epoch
+	sent    []atomic.Int64 // for each talk, when the recording's end last sent, since the pass's epoch; while it does, the negative of when that began
 	wanted  []atomic.Int32 // for each of the network's listeners, how many are to connect by now
 	space   int            // the namespace
 	stopped atomic.Bool
@@ -46,6 +46,7 @@ type speaker struct {
 	left  int64         // to say of the step before
 	waits bool          // for room
 	due   time.Duration // when it speaks next, 0 if it doesn't wait for that
+	open  bool          // it can't be known yet, since the recording's end hasn't done with sending
 }
 
 // startPeers makes the namespace and has all peers listen. It returns nil if nobody needs them.
@@ -180,7 +181,11 @@ func (p *peers) watch(how, fd int, events uint32) error {
 func (p *peers) serve() error {
 	events := make([]unix.EpollEvent, 256)
 	for !p.stopped.Load() {
-		n, err := unix.EpollWait(p.epoll, events, p.patience())
+		patience := p.patience()
+		if patience == 0 { // who is to be spoken to may need this CPU
+			unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) //nolint:errcheck // it can't fail
+		}
+		n, err := unix.EpollWait(p.epoll, events, patience)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
@@ -215,6 +220,9 @@ func (p *peers) speakLate() error {
 	due := p.late
 	p.late = nil
 	for i, s := range due {
+		if s.open {
+			p.falls(s)
+		}
 		if s.due > now {
 			p.late = append(p.late, s)
 			continue
@@ -231,12 +239,19 @@ func (p *peers) speakLate() error {
 	return nil
 }
 
-// falls says when a step is due.
-func (p *peers) falls(t *talk, s step) time.Duration {
-	if s.delay == 0 || p.pass.speed == 0 {
-		return 0
+// falls says when a speaker's next step is due. The recording's end may still be in the call that sends what was heard; who has a delay
+// speaks so much after its end.
+func (p *peers) falls(s *speaker) {
+	s.due, s.open = 0, false
+	delay := s.talk.steps[s.next].delay
+	if delay == 0 || p.pass.speed == 0 {
+		return
 	}
-	return time.Duration(p.sent[t.index].Load()) + time.Duration(float64(s.delay)/p.pass.speed)
+	sent := time.Duration(p.sent[s.talk.index].Load())
+	if s.open = sent < 0; s.open {
+		sent = time.Since(p.pass.epoch)
+	}
+	s.due = sent + time.Duration(float64(delay)/p.pass.speed)
 }
 
 func (p *peers) event(fd int) error {
@@ -309,7 +324,7 @@ func (p *peers) speak(s *speaker) error {
 	if s.left > 0 || s.due > 0 || s.next == len(s.talk.steps) || s.talk.steps[s.next].after > s.heard {
 		return nil
 	}
-	if s.due = p.falls(s.talk, s.talk.steps[s.next]); s.due > time.Since(p.pass.epoch) {
+	if p.falls(s); s.due > time.Since(p.pass.epoch) {
 		p.late = append(p.late, s)
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,5 +112,20 @@ func TestPeersWait(t *testing.T) {
 				t.Errorf("speed %v: %d reads took %v, want one of %v", speed, c.Replayed, c.ReplayedTime, want)
 			}
 		}
+	}
+}
+
+// TestFalls has a peer that answered some time after a call not answer before the call has ended.
+func TestFalls(t *testing.T) {
+	const late = time.Hour
+	p := &peers{pass: &pass{speed: 2, epoch: time.Now()}, sent: make([]atomic.Int64, 1)}
+	s := &speaker{talk: &talk{steps: []step{{say: 1, delay: late}}}}
+	p.sent[0].Store(-1)
+	if p.falls(s); !s.open || s.due < late/2 {
+		t.Errorf("while it is spoken to: due at %v, known %t", s.due, !s.open)
+	}
+	p.sent[0].Store(int64(time.Minute))
+	if p.falls(s); s.open || s.due != time.Minute+late/2 {
+		t.Errorf("due at %v, known %t, want %v", s.due, !s.open, time.Minute+late/2)
 	}
 }

@@ -28,12 +28,13 @@ type op struct {
 	only     chore         // not a call, but something to do in its place
 	child    *process      // that a fork began, or whose thread it was
 	begins   *schedule
-	closing  []int32 // descriptors that an execve closed
-	length   int64   // of memory that it may need
-	address  []byte  // of the Internet, for bind and connect
-	blocks   bool    // a wait is part of it
-	tries    bool    // it's made before a wait, since it may not have to
-	whole    bool    // it waits until all is there that it received in the recording
+	awaits   *schedule // whose end it waits for
+	closing  []int32   // descriptors that an execve closed
+	length   int64     // of memory that it may need
+	address  []byte    // of the Internet, for bind and connect
+	blocks   bool      // a wait is part of it
+	tries    bool      // it's made before a wait, since it may not have to
+	whole    bool      // it waits until all is there that it received in the recording
 	listener *listener
 	talk     *talk // that it sends to, or begins
 }
@@ -67,6 +68,7 @@ type process struct {
 	fds       map[int32]*open // the same
 	inherited map[int32]*open // that it had when the recording began
 	heap      uint64          // where the last brk left its end
+	parent    *process        // of which the recording has the fork
 }
 
 // An open is an open file description, as the plan follows it.
@@ -82,6 +84,7 @@ type open struct {
 	talk     *talk // with who is at the other end
 	listener *listener
 	bound    netip.AddrPort
+	guessed  bool // of what it is only that it can be watched is known
 }
 
 // shared is the description itself, which duplicates share.
@@ -299,8 +302,13 @@ func (o *op) particular() bool {
 		o.args[3] |= unix.SOCK_NONBLOCK
 	case "accept":
 		o.spec.number, o.args[3] = unix.SYS_ACCEPT4, unix.SOCK_NONBLOCK
-	case "nanosleep", "clock_nanosleep", "wait4", "waitid", "rt_sigsuspend", "rt_sigtimedwait", "pause", "select", "pselect6":
+	case "nanosleep", "clock_nanosleep", "wait4", "waitid", "rt_sigsuspend", "rt_sigtimedwait", "pause":
 		o.wait = forTime
+	case "select", "pselect6": // without descriptors it's a sleep, which is made as it was
+		o.wait = forTime
+		o.stands = c.Args[0] != 0
+	case "signalfd", "signalfd4":
+		o.signalfd()
 	case "futex":
 		o.futex()
 	case "epoll_wait", "epoll_pwait":
@@ -349,6 +357,14 @@ func (o *op) timeout() uintptr {
 // lateness is how much later than in the recording an event may come.
 const lateness = 10 * time.Millisecond
 
+// signalfd makes a descriptor of no signals, and which doesn't wait, since those that come are the program's.
+func (o *op) signalfd() {
+	o.args[3] |= unix.O_NONBLOCK
+	if int32(o.call.Args[0]) != -1 { // one that there is gets others
+		o.spec.arguments[0], o.spec.result = fdArg, plain
+	}
+}
+
 const (
 	fionbio  = 0x5421
 	fioclex  = 0x5451
@@ -394,7 +410,7 @@ func (p *plan) zeroEnded(name string) []byte {
 // waits tells what a call on a descriptor of a class may wait for.
 func waits(c *trace.Call, class trace.FDClass) waiting {
 	switch class {
-	case trace.NoFD, trace.Regular, trace.Directory, trace.Device, trace.TTY, trace.OtherFD, trace.Epoll:
+	case trace.NoFD, trace.Regular, trace.Directory, trace.Device, trace.TTY, trace.OtherFD, trace.Epoll, trace.SignalFD:
 		return noWait
 	}
 	switch {
@@ -410,7 +426,7 @@ func waits(c *trace.Call, class trace.FDClass) waiting {
 
 // descriptor finds what a recorded descriptor stands for. One that was never opened was there before the recording.
 func (p *plan) descriptor(proc *process, fd int32, c *trace.Call) *open {
-	if known := proc.fds[fd]; known != nil {
+	if known := proc.fds[fd]; known != nil && !(known.guessed && c.FD != trace.NoFD) {
 		return known
 	}
 	if fd < 0 || c.Result == -int64(unix.EBADF) {
@@ -428,7 +444,26 @@ func (p *plan) descriptor(proc *process, fd int32, c *trace.Call) *open {
 	case trace.InetStream, trace.Inet6Stream:
 		p.network.inherited(o)
 	}
-	proc.fds[fd] = o
-	proc.inherited[fd] = o
+	proc.inherit(fd, o)
 	return o
+}
+
+// watched notes that a descriptor can be watched by epoll. One that was never opened is taken for an event's until a call tells.
+func (p *plan) watched(proc *process, fd int32) {
+	if proc.fds[fd] == nil && fd >= 0 {
+		proc.inherit(fd, &open{class: trace.EventFD, blocks: true, guessed: true})
+	}
+}
+
+// inherit notes a descriptor that was there before the recording: the first of the processes from which this comes had it then.
+func (proc *process) inherit(fd int32, o *open) {
+	proc.fds[fd] = o
+	for proc.parent != nil {
+		proc = proc.parent
+		if known := proc.fds[fd]; known != nil && !known.guessed {
+			return // it's another by now
+		}
+		proc.fds[fd] = &open{class: o.class, file: o, guessed: o.guessed}
+	}
+	proc.inherited[fd] = o
 }

@@ -163,6 +163,58 @@ func TestUnwritable(t *testing.T) {
 	replayOf(t, t.Context(), 0, calls...).check(t, map[string]int64{"openat": 1, "mmap": 9, "mremap": 3, "munmap": 3, "madvise": 3, "mprotect": 3})
 }
 
+// TestShared maps a file of the memory file system, which isn't a device though it lies among them.
+func TestShared(t *testing.T) {
+	const none, place = 1<<64 - 1, 0x7000_0000
+	f := replayOf(t, t.Context(), 0,
+		trace.Call{Name: "openat", Args: [6]uint64{here64, 0, unix.O_RDWR}, Path: "/dev/shm/pool", Result: 3, FD: trace.Regular, Size: 4096},
+		trace.Call{Name: "mmap", Args: [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE, unix.MAP_SHARED, 3}, Result: place, FD: trace.Regular},
+		trace.Call{Name: "munmap", Args: [6]uint64{place, 4096}},
+		trace.Call{Name: "openat", Args: [6]uint64{here64, 0, unix.O_RDWR}, Path: "/dev/null", Result: 4, FD: trace.Device},
+		trace.Call{Name: "write", Args: [6]uint64{4, 0, 100}, Result: 100, FD: trace.Device},
+	)
+	f.check(t, map[string]int64{"openat": 2, "mmap": 1, "munmap": 1, "write": 1})
+}
+
+// TestChild has a process wait for one that it began, which takes longer than its wait did in the recording; and that one close what it
+// has from before the recording.
+func TestChild(t *testing.T) {
+	const long = 50 * time.Millisecond
+	f := replayOf(t, t.Context(), 0,
+		trace.Call{Name: "clone", Args: [6]uint64{uint64(unix.SIGCHLD)}, Result: 8},
+		trace.Call{Thread: 8, Process: 8, Name: "nanosleep", Duration: long},
+		trace.Call{Thread: 8, Process: 8, Name: "close", Args: [6]uint64{5}, FD: trace.Pipe},
+		trace.Call{Name: "wait4", Args: [6]uint64{8}, Result: 8},
+		trace.Call{Name: "close", Args: [6]uint64{5}, FD: trace.Pipe},
+	)
+	for _, c := range f.Calls {
+		if c.Name == "wait4" && (c.Substituted != 1 || c.ReplayedTime < long/2) {
+			t.Errorf("%d waits took %v, want one of %v", c.Substituted, c.ReplayedTime, long)
+		}
+	}
+	f.check(t, map[string]int64{"clone": 0, "nanosleep": 1, "close": 2, "wait4": 1})
+}
+
+// TestWatched has descriptors of signals and of what was there before the recording be watched, and waits for nothing and for something.
+func TestWatched(t *testing.T) {
+	f := replayOf(t, t.Context(), 0,
+		trace.Call{Name: "epoll_create1", Result: 3, FD: trace.Epoll},
+		trace.Call{Name: "signalfd4", Args: [6]uint64{1<<64 - 1, 0, 8}, Result: 4, FD: trace.SignalFD},
+		trace.Call{Name: "signalfd4", Args: [6]uint64{4, 0, 8}, Result: 4, FD: trace.SignalFD},
+		trace.Call{Name: "epoll_ctl", Args: [6]uint64{3, unix.EPOLL_CTL_ADD, 4, unix.EPOLLIN}, FD: trace.Epoll},
+		trace.Call{Name: "epoll_ctl", Args: [6]uint64{3, unix.EPOLL_CTL_ADD, 9, unix.EPOLLIN}, FD: trace.Epoll},
+		trace.Call{Name: "read", Args: [6]uint64{4, 0, 128}, Result: -int64(unix.EAGAIN), FD: trace.SignalFD},
+		trace.Call{Name: "pselect6", Args: [6]uint64{0}, Duration: time.Millisecond},
+		trace.Call{Name: "pselect6", Args: [6]uint64{5}, Result: 1, Duration: time.Millisecond},
+	)
+	for _, c := range f.Calls {
+		if c.Name == "pselect6" && (c.Replayed != 1 || c.Substituted != 1) {
+			t.Errorf("pselect6: %d as it was, %d by another, want 1 and 1", c.Replayed, c.Substituted)
+		}
+	}
+	f.check(t, map[string]int64{"epoll_create1": 1, "signalfd4": 2, "epoll_ctl": 2, "read": 1, "pselect6": 2})
+}
+
 // TestFolders looks for a file in what is only known to be there.
 func TestFolders(t *testing.T) {
 	f := replayOf(t, t.Context(), 0,

@@ -4,6 +4,7 @@ package replay
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -65,6 +66,10 @@ func pause(d time.Duration) {
 
 // one replays a call.
 func (r *runner) one(o *op, m *mark) {
+	if o.awaits != nil {
+		r.awaitEnd(o, m)
+		return
+	}
 	a := o.args
 	number := o.spec.number
 	if !r.arguments(o, &a, &number) {
@@ -83,9 +88,9 @@ func (r *runner) one(o *op, m *mark) {
 		}
 		waited = time.Since(r.epoch) - begin
 	}
-	r.speaks(o) // the peer may answer before the call has ended
+	r.speaks(o, true)
 	r.call(m, number, &a)
-	r.speaks(o)
+	r.speaks(o, false)
 	if o.tries && m.result == -int64(unix.EAGAIN) {
 		if !r.await(o, int(a[0])) {
 			m.fate = withheld
@@ -93,7 +98,7 @@ func (r *runner) one(o *op, m *mark) {
 		}
 		waited = time.Since(r.epoch) - begin
 		r.call(m, number, &a)
-		r.speaks(o)
+		r.speaks(o, false)
 	}
 	if o.blocks && waited > shortWait {
 		m.took += waited
@@ -101,11 +106,26 @@ func (r *runner) one(o *op, m *mark) {
 	r.after(o, &a, m)
 }
 
-// speaks tells the peer when it was spoken to.
-func (r *runner) speaks(o *op) {
-	if o.talk != nil {
-		r.peers.sent[o.talk.index].Store(int64(time.Since(r.epoch)))
+// awaitEnd waits until a process has ended here that the recording waited for, unless that is much later.
+func (r *runner) awaitEnd(o *op, m *mark) {
+	ended := &r.runners[o.awaits].ended
+	begin := time.Since(r.epoch)
+	for atomic.LoadUint32(ended) == 0 && !r.stop.Load() && time.Since(r.epoch)-begin < o.call.Duration+maxWait {
+		unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(ended)), futexWait|futexPrivate, 0, uintptr(unsafe.Pointer(&sliceTime)), 0, 0) //nolint:errcheck // the word tells
 	}
+	m.took, m.result, m.fate = time.Since(r.epoch)-begin, o.call.Result, replayed
+}
+
+// speaks tells the peer when it is spoken to, and when that has ended.
+func (r *runner) speaks(o *op, begins bool) {
+	if o.talk == nil {
+		return
+	}
+	now := int64(time.Since(r.epoch))
+	if begins {
+		now = -now
+	}
+	r.peers.sent[o.talk.index].Store(now)
 }
 
 // shortWait is less than a wait takes that really waits.
@@ -235,6 +255,8 @@ func (r *runner) details(o *op, a *[6]uintptr, number *uintptr) bool {
 		a[2] = r.socketAddress(o, int(a[0]))
 	case "sendmsg", "recvmsg":
 		r.message(o)
+	case "signalfd", "signalfd4":
+		r.put(padPiece, 0)
 	case "dup2", "dup3":
 		return r.duplicateTo(o, a, number)
 	case "setsockopt":
@@ -348,7 +370,7 @@ func (r *runner) address(o *op, a *[6]uintptr) bool {
 	}
 	live, ok := m.find(recorded, length)
 	if !ok {
-		if live = mapAnonymous(length); live == 0 {
+		if live = mapAnonymous(length, 0); live == 0 {
 			return false
 		}
 		m.add(region{recorded, length, live})

@@ -142,6 +142,7 @@ var specs = map[string]spec{
 	"memfd_create":      line(unix.SYS_MEMFD_CREATE, "p", newFD),
 	"eventfd2":          line(unix.SYS_EVENTFD2, "", newFD),
 	"timerfd_create":    line(unix.SYS_TIMERFD_CREATE, "", newFD),
+	"signalfd4":         line(unix.SYS_SIGNALFD4, "- o", newFD),
 	"inotify_init1":     line(unix.SYS_INOTIFY_INIT1, "", newFD),
 	"epoll_create1":     line(unix.SYS_EPOLL_CREATE1, "", newFD),
 	"epoll_ctl":         line(unix.SYS_EPOLL_CTL, "f - f o", plain),
@@ -191,9 +192,13 @@ var substitutes = map[string]spec{
 	"futex":           line(unix.SYS_FUTEX, "o - - o", plain),
 	"nanosleep":       line(unix.SYS_FUTEX, "o - - o", plain),
 	"clock_nanosleep": line(unix.SYS_FUTEX, "o - - o", plain),
-	"wait4":           line(unix.SYS_FUTEX, "o - - o", plain),
+	"wait4":           line(unix.SYS_FUTEX, "o - - o", plain), // which waits as long, or for the child
 	"waitid":          line(unix.SYS_FUTEX, "o - - o", plain),
 	"rt_sigsuspend":   line(unix.SYS_FUTEX, "o - - o", plain),
 	"rt_sigtimedwait": line(unix.SYS_FUTEX, "o - - o", plain),
-	"pselect6":        line(unix.SYS_FUTEX, "o - - o", plain),
+	"pselect6":        line(unix.SYS_PSELECT6, "- n n n o n", plain), // of no descriptors, since a recording doesn't tell them
+	"setitimer":       line(unix.SYS_GETITIMER, "- o", plain),
+	"kill":            line(unix.SYS_GETPID, "", plain),
+	"tkill":           line(unix.SYS_GETPID, "", plain),
+	"tgkill":          line(unix.SYS_GETPID, "", plain),
 }

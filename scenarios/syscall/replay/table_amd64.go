@@ -36,6 +36,7 @@ func init() {
 		"getrlimit":    line(unix.SYS_GETRLIMIT, "- o", plain),
 		"time":         line(unix.SYS_TIME, "n", plain),
 		"eventfd":      line(unix.SYS_EVENTFD2, "- n", newFD),
+		"signalfd":     line(unix.SYS_SIGNALFD4, "- o", newFD),
 		"inotify_init": line(unix.SYS_INOTIFY_INIT1, "n", newFD),
 		"epoll_create": line(unix.SYS_EPOLL_CREATE, "", newFD),
 		"epoll_wait":   line(unix.SYS_EPOLL_WAIT, "f b", plain),
@@ -45,6 +46,6 @@ func init() {
 	maps.Copy(substitutes, map[string]spec{
 		"arch_prctl": line(unix.SYS_GETTID, "", plain),
 		"pause":      line(unix.SYS_FUTEX, "o - - o", plain),
-		"select":     line(unix.SYS_FUTEX, "o - - o", plain),
+		"select":     line(unix.SYS_PSELECT6, "- n n n o n", plain),
 	})
 }

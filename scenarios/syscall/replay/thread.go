@@ -5,6 +5,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -68,7 +69,8 @@ type runner struct {
 	hand     int    // the end of a socket pair over which the parent of this process hands on descriptors
 	pair     [2]int // that pair, as the program has it
 	children []*runner
-	own      []int // descriptors of the replay's own
+	own      []int  // descriptors of the replay's own
+	ended    uint32 // 1: all is replayed; others wait for that
 	err      error
 }
 
@@ -109,6 +111,8 @@ func (r *runner) work() {
 		r.err = r.receive()
 		r.run()
 	}
+	atomic.StoreUint32(&r.ended, 1)
+	unix.RawSyscall(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&r.ended)), futexWake|futexPrivate, math.MaxInt32) //nolint:errcheck // it can't fail
 }
 
 // waitTurn waits until the thread begins in the recording. It says no if the replay ends before.
@@ -162,7 +166,7 @@ func (r *runner) prepare() error {
 	for i := range r.schedule.ops {
 		r.dataSize = max(r.dataSize, pages(uintptr(r.schedule.ops[i].length)))
 	}
-	r.pad, r.data = mapAnonymous(padSize), mapAnonymous(r.dataSize)
+	r.pad, r.data = mapAnonymous(padSize, unix.MAP_POPULATE), mapAnonymous(r.dataSize, unix.MAP_POPULATE)
 	r.scratch = pointer(r.pad)
 	if r.pad == 0 || r.data == 0 {
 		return errors.New("no memory")
@@ -221,8 +225,11 @@ func (r *runner) bind(o *op) {
 	if i, ok := sizes[o.call.Name]; ok {
 		o.args[i] = min(o.args[i], padPiece/4)
 	}
-	if o.spec.number == unix.SYS_FUTEX {
+	switch o.spec.number {
+	case unix.SYS_FUTEX:
 		r.bindFutex(o)
+	case unix.SYS_PSELECT6:
+		o.args = [6]uintptr{4: r.pad + padTime}
 	}
 }
 
