@@ -34,6 +34,7 @@ type Config struct {
 	Exact    bool          // a stack for every wait
 	Wakers   bool          // the stack of who ended a wait
 	Tables   bool          // walk user stacks by tables, see [Kernel.AddSlab]; otherwise by frame pointers
+	GoLabels bool          // labels of goroutines, see [Kernel.AddGo]
 	WithCPU  bool          // CPU samples: a count for each CPU
 	Stop     bool          // stop whom a sample is taken of, by SIGSTOP
 	MinBlock time.Duration // shorter waits get no stack
@@ -133,19 +134,20 @@ func (c *Config) constants() map[string]any {
 		kind = targetCgroup
 	}
 	return map[string]any{
-		"target_kind":   kind,
-		"target_comm":   comm,
-		"target_cgroup": c.CgroupID,
-		"target_subsys": int32(c.CgroupSubsys),
-		"pidns_level":   c.PIDNSLevel,
-		"pidns_inum":    c.PIDNSInum,
-		"hash_seed":     rand.Uint64(),
-		"with_cpu":      c.WithCPU,
-		"stop_sampled":  c.Stop,
-		"with_tables":   c.Tables,
-		"exact":         c.Exact,
-		"with_wakers":   c.Wakers,
-		"min_block":     uint64(c.MinBlock),
+		"target_kind":    kind,
+		"target_comm":    comm,
+		"target_cgroup":  c.CgroupID,
+		"target_subsys":  int32(c.CgroupSubsys),
+		"pidns_level":    c.PIDNSLevel,
+		"pidns_inum":     c.PIDNSInum,
+		"hash_seed":      rand.Uint64(),
+		"with_cpu":       c.WithCPU,
+		"stop_sampled":   c.Stop,
+		"with_tables":    c.Tables,
+		"with_go_labels": c.GoLabels,
+		"exact":          c.Exact,
+		"with_wakers":    c.Wakers,
+		"min_block":      uint64(c.MinBlock),
 	}
 }
 

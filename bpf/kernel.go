@@ -57,9 +57,7 @@ func (c *Config) families() []family {
 	if c.PIDs || c.Tables {
 		sweep.programs = append(sweep.programs, "assay_fork")
 	}
-	if c.Tables {
-		sweep.programs = append(sweep.programs, "assay_exec")
-	}
+	sweep.programs = append(sweep.programs, "assay_exec")
 	if c.OffCPU {
 		all = append(all, family{load: LoadSwitch, programs: []string{"assay_switch", "assay_waking"}})
 		sweep.programs = append(sweep.programs, "assay_open", "assay_close")
@@ -306,6 +304,22 @@ func (k *Kernel) RemovePython(pid int) error {
 	return nil
 }
 
+// AddGo has the goroutine that runs looked at with each user stack of a process.
+func (k *Kernel) AddGo(pid int, p GoProcess) error {
+	if err := k.maps["go_processes"].Put(uint32(pid), p); err != nil {
+		return fmt.Errorf("goroutines of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// RemoveGo ends what [Kernel.AddGo] began; of a process that was not added it does nothing.
+func (k *Kernel) RemoveGo(pid int) error {
+	if err := k.maps["go_processes"].Delete(uint32(pid)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("goroutines of process %d: %w", pid, err)
+	}
+	return nil
+}
+
 // Targets are the processes that were added, and the children that came of them.
 func (k *Kernel) Targets() []int {
 	var pids []int
@@ -382,8 +396,8 @@ func readRecords(it *link.Iter, h Handler) error {
 	}
 }
 
-// recordBound is the length of the longest record.
-const recordBound = stackHeader + 8*MaxFrames
+// recordBound is the length of the longest record of a sweep.
+const recordBound = max(stackHeader+8*MaxFrames, labelsHeader+labelBytes*MaxLabels)
 
 // Close detaches and frees everything.
 func (k *Kernel) Close() error {

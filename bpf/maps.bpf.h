@@ -87,6 +87,16 @@ struct {
 	__type(value, __u32);
 } targets SEC(".maps");
 
+/* The smaller of two sizes, compared just here: verifiers before 6.12 forget what was compared before a call. */
+#define AT_MOST_BYTES(bytes, most)        \
+	({                                \
+		__u32 __bytes = (bytes);  \
+		barrier_var(__bytes);     \
+		if (__bytes > (most))     \
+			__bytes = (most); \
+		__bytes;                  \
+	})
+
 static __always_inline __u64 mix(__u64 h, __u64 word)
 {
 	h = (h ^ word) * 0xff51afd7ed558ccdULL;
@@ -107,6 +117,14 @@ static __always_inline __u64 wake_seldom(__u64 gap)
 		return BPF_RB_NO_WAKEUP;
 	woken_at = now;
 	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* For records that can wait, until there are many. */
+static __always_inline __u64 wake_when_filling(void)
+{
+	return bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4
+		       ? BPF_RB_FORCE_WAKEUP
+		       : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline struct counters *get_counters(void)

@@ -131,10 +131,12 @@ static __always_inline void take_user_stack(void *ctx, struct task_struct *task,
 		return;
 	a->wait = WAIT_CHOSEN;
 	a->user_stack = 0;
+	a->labels = 0;
 	if (task->flags & PF_KTHREAD || !get_ids(task, &ids))
 		return;
 	a->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 	a->user_stack = user_stack(ctx, s, task, ids.tgid, c);
+	a->labels = go_labels(&s->go, task, ids.tgid, hash_seed, c);
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -313,6 +315,7 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 				     struct account *a, struct ids *ids)
 {
 	key->user_stack = a->user_stack;
+	key->labels = a->labels;
 	key->tgid = ids->tgid;
 	key->tid = ids->tid;
 	key->cpu = NO_CPU;
@@ -326,6 +329,7 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 		if (!(a->wait & WAIT_CHOSEN)) {
 			key->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 			key->user_stack = 0;
+			key->labels = 0;
 			key->flags |= KEY_NO_USER_STACK;
 		}
 	}

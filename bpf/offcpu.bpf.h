@@ -42,7 +42,8 @@ struct account {
 	__u64 out_at;    /* when it left it; 0: before the window */
 	__u64 run_delay; /* sched_info.run_delay at that time */
 	__u64 user_stack;
-	__u64 begin; /* start of the window or of the thread; 0: not seen yet */
+	__u64 labels; /* taken with it */
+	__u64 begin;  /* start of the window or of the thread; 0: not seen yet */
 	__u64 rand;
 	__u64 woken_at; /* only without sched_info */
 	__u64 out_mono; /* only with wakers: when it left its CPU, by CLOCK_MONOTONIC */

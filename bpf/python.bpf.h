@@ -236,8 +236,8 @@ unreadable:
 /* Sends the stack unless user space has it. It is read soon, since code that runs once, such as a module's, is freed when it has. */
 static __always_inline __u64 publish_python(struct python_walk *w, __u32 tgid, struct counters *c)
 {
-	__u64 id = mix(w->hash, w->end | (__u64)w->n << 8);
-	__u32 i = id & (SEEN_SLOTS - 1), n = w->n;
+	__u64 id = mix(w->hash, w->end | (__u64)w->n << 8), wake;
+	__u32 i = id & (SEEN_SLOTS - 1), n = w->n, bytes;
 	__u64 *slot = bpf_map_lookup_elem(&seen, &i);
 
 	if (!slot || *slot == id)
@@ -249,10 +249,10 @@ static __always_inline __u64 publish_python(struct python_walk *w, __u32 tgid, s
 	w->rec.id = id;
 	w->rec.tgid = tgid;
 	w->rec.end = w->end;
-	if (bpf_ringbuf_output(&records, &w->rec,
-			       __builtin_offsetof(struct python_record, frames) +
-				       n * sizeof(struct python_frame),
-			       wake_seldom(WAKE_GAP))) {
+	wake = wake_seldom(WAKE_GAP);
+	bytes = __builtin_offsetof(struct python_record, frames) + n * sizeof(struct python_frame);
+	bytes = AT_MOST_BYTES(bytes, sizeof(w->rec));
+	if (bpf_ringbuf_output(&records, &w->rec, bytes, wake)) {
 		COUNT(c, ring_full_stacks);
 		return id;
 	}

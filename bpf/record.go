@@ -16,6 +16,7 @@ const (
 	recThread
 	recFlush
 	recPython
+	recLabels
 )
 
 // Stack is a stack not seen before: its frames, leaf first.
@@ -73,6 +74,16 @@ func (f PythonFrame) Entry() bool { return f.where&pythonEntry != 0 }
 // Identity tells the code object from another at the same address.
 func (f PythonFrame) Identity() uint32 { return uint32(f.where >> 32) }
 
+// Labels are the labels of a goroutine, not seen before.
+type Labels struct {
+	ID   uint64
+	List []Label
+	Cut  bool // there were more, or longer ones
+}
+
+// Label is a label as it was taken.
+type Label struct{ Key, Value string }
+
 // Count is one line of the table of counts.
 type Count struct {
 	Key   CountKey
@@ -93,6 +104,7 @@ type Thread struct {
 type Handler interface {
 	Stack(Stack)
 	Python(Python)
+	Labels(Labels)
 	Count(Count)
 	Thread(Thread)
 	Flush() // the table of counts is half full
@@ -104,6 +116,10 @@ const (
 	headerBytes  = 8
 	stackHeader  = headerBytes + 24
 	pythonHeader = headerBytes + 16
+	labelsHeader = headerBytes + 16
+	labelBytes   = 8 + labelKey + labelValue
+	labelKey     = 32
+	labelValue   = 64
 	countBytes   = int(headerBytes + unsafe.Sizeof(CountKey{}) + unsafe.Sizeof(CountValue{}))
 	threadBytes  = int(unsafe.Sizeof(SweepThreadRecord{}))
 )
@@ -118,6 +134,8 @@ func parse(b []byte, h Handler) (int, error) {
 		return parseStack(b, h)
 	case recPython:
 		return parsePython(b, h)
+	case recLabels:
+		return parseLabels(b, h)
 	case recCount:
 		if len(b) < countBytes {
 			return 0, errShort
@@ -179,6 +197,30 @@ func parsePython(b []byte, h Handler) (int, error) {
 		p.Frames[i] = PythonFrame{binary.NativeEndian.Uint64(f), binary.NativeEndian.Uint64(f[8:])}
 	}
 	h.Python(p)
+	return end, nil
+}
+
+func parseLabels(b []byte, h Handler) (int, error) {
+	n := int(binary.NativeEndian.Uint32(b[4:]))
+	end := labelsHeader + labelBytes*n
+	if n > MaxLabels || len(b) < end {
+		return 0, errShort
+	}
+	l := Labels{ID: binary.NativeEndian.Uint64(b[8:]), List: make([]Label, n)}
+	l.Cut = binary.NativeEndian.Uint32(b[16:]) > uint32(n)
+	for i := range l.List {
+		one := b[labelsHeader+labelBytes*i:]
+		text := func(length uint32, room []byte) string {
+			if length <= uint32(len(room)) {
+				return string(room[:length])
+			}
+			l.Cut = true
+			return string(room) + "…"
+		}
+		l.List[i].Key = text(binary.NativeEndian.Uint32(one), one[8:8+labelKey])
+		l.List[i].Value = text(binary.NativeEndian.Uint32(one[4:]), one[8+labelKey:labelBytes])
+	}
+	h.Labels(l)
 	return end, nil
 }
 

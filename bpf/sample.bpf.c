@@ -59,10 +59,12 @@ static __always_inline void take_sample(struct sample_ctx *ctx, struct task_stru
 	key->cpu = with_cpu ? bpf_get_smp_processor_id() : NO_CPU;
 	key->syscall = NO_SYSCALL;
 	bpf_get_current_comm(key->comm, sizeof(key->comm));
-	if (task->flags & PF_KTHREAD)
+	if (task->flags & PF_KTHREAD) {
 		key->flags |= KEY_KERNEL_THREAD;
-	else
+	} else {
 		key->user_stack = user_stack(ctx, s, task, ids.tgid, c);
+		key->labels = go_labels(&s->go, task, ids.tgid, hash_seed, c);
+	}
 	if (!in_user_mode(ctx)) {
 		key->flags |= KEY_IN_KERNEL;
 		if (!(task->flags & PF_KTHREAD))

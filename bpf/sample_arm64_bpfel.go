@@ -28,6 +28,7 @@ type SampleCountKey struct {
 	KernelStack      uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
+	Labels           uint64
 	Tgid             uint32
 	Tid              uint32
 	WakerTgid        uint32
@@ -52,26 +53,39 @@ type SampleCountValue struct {
 }
 
 type SampleCounters struct {
-	_                structs.HostLayout
-	Samples          uint64
-	SamplesIdle      uint64
-	SamplesOther     uint64
-	SamplesOutside   uint64
-	WaitsOutside     uint64
-	Switches         uint64
-	StacksSent       uint64
-	RingFullStacks   uint64
-	CountsInRing     uint64
-	LostSamples      uint64
-	LostWaits        uint64
-	LostWaitsNs      uint64
-	LostThreads      uint64
-	LostThreadsNs    uint64
-	StorageFull      uint64
-	MissedArrivals   uint64
-	MissedLeaves     uint64
-	PythonUnreadable uint64
-	ClockBackwards   uint64
+	_                    structs.HostLayout
+	Samples              uint64
+	SamplesIdle          uint64
+	SamplesOther         uint64
+	SamplesOutside       uint64
+	WaitsOutside         uint64
+	Switches             uint64
+	StacksSent           uint64
+	RingFullStacks       uint64
+	CountsInRing         uint64
+	LostSamples          uint64
+	LostWaits            uint64
+	LostWaitsNs          uint64
+	LostThreads          uint64
+	LostThreadsNs        uint64
+	StorageFull          uint64
+	MissedArrivals       uint64
+	MissedLeaves         uint64
+	PythonUnreadable     uint64
+	GoroutinesUnreadable uint64
+	LabelsUnreadable     uint64
+	ClockBackwards       uint64
+}
+
+type SampleGoProcess struct {
+	_        structs.HostLayout
+	Tls      int64
+	G_m      uint32
+	G_sched  uint32
+	G_labels uint32
+	M_curg   uint32
+	GobufBp  uint32
+	Form     uint32
 }
 
 type SampleKeptRules struct {
@@ -134,6 +148,8 @@ type SampleScratch struct {
 		Innermost uint8
 		Reason    uint8
 		Fault     uint8
+		FpEnded   uint8
+		_         [7]byte
 		Lr        uint64
 	}
 	User struct {
@@ -187,6 +203,38 @@ type SampleScratch struct {
 				_     structs.HostLayout
 				Code  uint64
 				Where uint64
+			}
+		}
+	}
+	Go struct {
+		_         structs.HostLayout
+		Process   SampleGoProcess
+		Looked    uint64
+		Goroutine uint64
+		Hash      uint64
+		Bucket    struct {
+			_      structs.HostLayout
+			Used   [8]uint8
+			Keys   [8][2]uint64
+			Values [8][2]uint64
+		}
+		Pairs [10][4]uint64
+		Rec   struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Total  uint32
+			Pad    uint32
+			Labels [10]struct {
+				_           structs.HostLayout
+				KeyLength   uint32
+				ValueLength uint32
+				Key         [32]uint8
+				Value       [64]uint8
 			}
 		}
 	}
@@ -274,6 +322,7 @@ const (
 	SampleMapCountsB          = "counts_b"
 	SampleMapCountsFill       = "counts_fill"
 	SampleMapEvents           = "events"
+	SampleMapGoProcesses      = "go_processes"
 	SampleMapHeard            = "heard"
 	SampleMapPythonIdentities = "python_identities"
 	SampleMapPythonProcesses  = "python_processes"
@@ -297,6 +346,7 @@ const (
 	SampleVarTargetKind       = "target_kind"
 	SampleVarTargetSubsys     = "target_subsys"
 	SampleVarWithCpu          = "with_cpu"
+	SampleVarWithGoLabels     = "with_go_labels"
 	SampleVarWithTables       = "with_tables"
 )
 
@@ -355,6 +405,7 @@ type SampleMapSpecs struct {
 	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
 	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	GoProcesses      *ebpf.MapSpec `ebpf:"go_processes"`
 	Heard            *ebpf.MapSpec `ebpf:"heard"`
 	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
 	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
@@ -383,6 +434,7 @@ type SampleVariableSpecs struct {
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	WithCpu      *ebpf.VariableSpec `ebpf:"with_cpu"`
+	WithGoLabels *ebpf.VariableSpec `ebpf:"with_go_labels"`
 	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 }
 
@@ -412,6 +464,7 @@ type SampleMaps struct {
 	CountsB          *ebpf.Map `ebpf:"counts_b"`
 	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
 	Events           *ebpf.Map `ebpf:"events"`
+	GoProcesses      *ebpf.Map `ebpf:"go_processes"`
 	Heard            *ebpf.Map `ebpf:"heard"`
 	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
 	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
@@ -432,6 +485,7 @@ func (m *SampleMaps) Close() error {
 		m.CountsB,
 		m.CountsFill,
 		m.Events,
+		m.GoProcesses,
 		m.Heard,
 		m.PythonIdentities,
 		m.PythonProcesses,
@@ -461,6 +515,7 @@ type SampleVariables struct {
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	WithCpu      *ebpf.Variable `ebpf:"with_cpu"`
+	WithGoLabels *ebpf.Variable `ebpf:"with_go_labels"`
 	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 }
 

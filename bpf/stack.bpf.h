@@ -3,7 +3,7 @@
 #ifndef ASSAY_STACK_BPF_H
 #define ASSAY_STACK_BPF_H
 
-#include "python.bpf.h"
+#include "golang.bpf.h"
 
 /* Random for each recording, so that no program can prepare two stacks that collide. */
 const volatile __u64 hash_seed = 0x9e3779b97f4a7c15;
@@ -36,6 +36,7 @@ struct walk {
 	__u8 innermost; /* all registers are known */
 	__u8 reason;    /* enum unwind_reason */
 	__u8 fault;     /* the frame with that reason */
+	__u8 fp_ended;  /* code that is known to keep frame pointers had one of 0 */
 #if defined(__TARGET_ARCH_x86)
 	__u64 rdi;
 #else
@@ -50,6 +51,7 @@ struct scratch {
 	struct stack_record user;
 	struct stack_record kernel;
 	struct python_walk python;
+	struct go_walk go;
 	struct count_record count;
 	struct thread_record thread;
 	__u64 window[(WINDOW_BYTES > KWINDOW_BYTES ? WINDOW_BYTES : KWINDOW_BYTES) / 8];
@@ -89,10 +91,10 @@ static __always_inline bool unheard_of(__u64 program)
  * it each time. Otherwise it looks by itself, each second. */
 static __always_inline __u64 wake_flags(__u64 program, bool urgent)
 {
-	if (bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 4)
-		return BPF_RB_FORCE_WAKEUP;
-	if (!unheard_of(program) && !urgent)
-		return BPF_RB_NO_WAKEUP;
+	__u64 filling = wake_when_filling();
+
+	if (filling == BPF_RB_FORCE_WAKEUP || (!unheard_of(program) && !urgent))
+		return filling;
 	return wake_seldom(urgent ? URGENT_WAKE_GAP : WAKE_GAP);
 }
 

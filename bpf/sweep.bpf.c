@@ -106,8 +106,10 @@ int assay_exec(__u64 *ctx)
 {
 	struct ids ids;
 
-	if (get_ids((void *)ctx[0], &ids))
-		bpf_map_delete_elem(&unwind_processes, &ids.tgid);
+	if (!get_ids((void *)ctx[0], &ids))
+		return 0;
+	bpf_map_delete_elem(&unwind_processes, &ids.tgid);
+	bpf_map_delete_elem(&go_processes, &ids.tgid);
 	return 0;
 }
 
@@ -186,6 +188,17 @@ static __always_inline __u64 write_stack(struct seq_file *seq, struct stack_reco
 	return rec->id;
 }
 
+/* Writes the labels of what a thread runs to the file; returns their name, 0 for none. */
+static __always_inline __u64 write_labels(struct seq_file *seq, struct go_walk *w,
+					  struct task_struct *task, __u32 tgid)
+{
+	w->looked = false;
+	if (!read_go_labels(w, task, tgid, hash_seed, get_counters()))
+		return 0;
+	bpf_seq_write(seq, &w->rec, LABELS_BYTES(&w->rec));
+	return w->rec.id;
+}
+
 static __always_inline bool has_user_side(struct task_struct *task)
 {
 	return !(task->flags & PF_KTHREAD) && task->mm &&
@@ -201,7 +214,7 @@ static __always_inline void open_account(struct seq_file *seq, struct task_struc
 	__u8 state = state_of(task->__state);
 	struct account *a;
 	struct ids ids;
-	__u64 id;
+	__u64 id, labels;
 
 	if (!s || !ctl || ctl->phase != PHASE_ON || !wanted(task) || !get_ids(task, &ids) ||
 	    state == STATE_RUNNABLE || state == STATE_DEAD || task->on_cpu)
@@ -217,8 +230,10 @@ static __always_inline void open_account(struct seq_file *seq, struct task_struc
 	if (!can_read || !has_user_side(task))
 		return;
 	id = write_stack(seq, &s->user, other_stack(s, task, ids.tgid), ids.tgid);
+	labels = write_labels(seq, &s->go, task, ids.tgid);
 	if (a->out_at == ctl->start && !a->on_at) {
 		a->user_stack = id;
+		a->labels = labels;
 		a->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 		a->wait = WAIT_CHOSEN | WAIT_LATE;
 	}
@@ -253,9 +268,11 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 		key->flags |= KEY_LATE_STACK;
 	if (a->wait & WAIT_CHOSEN && !walk_again) {
 		key->user_stack = a->user_stack;
+		key->labels = a->labels;
 	} else if (can_read && task->__state && has_user_side(task)) {
 		key->user_stack = write_stack(seq, &s->user, other_stack(s, task, t->tgid),
 					      t->tgid);
+		key->labels = write_labels(seq, &s->go, task, t->tgid);
 	} else if (!(task->flags & PF_KTHREAD)) {
 		key->flags |= KEY_NO_USER_STACK;
 	}

@@ -19,6 +19,7 @@ type SweepAccount struct {
 	OutAt            uint64
 	RunDelay         uint64
 	UserStack        uint64
+	Labels           uint64
 	Begin            uint64
 	Rand             uint64
 	WokenAt          uint64
@@ -62,6 +63,7 @@ type SweepCountKey struct {
 	KernelStack      uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
+	Labels           uint64
 	Tgid             uint32
 	Tid              uint32
 	WakerTgid        uint32
@@ -86,32 +88,45 @@ type SweepCountValue struct {
 }
 
 type SweepCounters struct {
-	_                structs.HostLayout
-	Samples          uint64
-	SamplesIdle      uint64
-	SamplesOther     uint64
-	SamplesOutside   uint64
-	WaitsOutside     uint64
-	Switches         uint64
-	StacksSent       uint64
-	RingFullStacks   uint64
-	CountsInRing     uint64
-	LostSamples      uint64
-	LostWaits        uint64
-	LostWaitsNs      uint64
-	LostThreads      uint64
-	LostThreadsNs    uint64
-	StorageFull      uint64
-	MissedArrivals   uint64
-	MissedLeaves     uint64
-	PythonUnreadable uint64
-	ClockBackwards   uint64
+	_                    structs.HostLayout
+	Samples              uint64
+	SamplesIdle          uint64
+	SamplesOther         uint64
+	SamplesOutside       uint64
+	WaitsOutside         uint64
+	Switches             uint64
+	StacksSent           uint64
+	RingFullStacks       uint64
+	CountsInRing         uint64
+	LostSamples          uint64
+	LostWaits            uint64
+	LostWaitsNs          uint64
+	LostThreads          uint64
+	LostThreadsNs        uint64
+	StorageFull          uint64
+	MissedArrivals       uint64
+	MissedLeaves         uint64
+	PythonUnreadable     uint64
+	GoroutinesUnreadable uint64
+	LabelsUnreadable     uint64
+	ClockBackwards       uint64
 }
 
 type SweepCpuTime struct {
 	_       structs.HostLayout
 	Ns      uint64
 	Threads uint64
+}
+
+type SweepGoProcess struct {
+	_        structs.HostLayout
+	Tls      int64
+	G_m      uint32
+	G_sched  uint32
+	G_labels uint32
+	M_curg   uint32
+	GobufBp  uint32
+	Form     uint32
 }
 
 type SweepKeptRules struct {
@@ -174,6 +189,8 @@ type SweepScratch struct {
 		Innermost uint8
 		Reason    uint8
 		Fault     uint8
+		FpEnded   uint8
+		_         [7]byte
 		Rdi       uint64
 	}
 	User struct {
@@ -227,6 +244,38 @@ type SweepScratch struct {
 				_     structs.HostLayout
 				Code  uint64
 				Where uint64
+			}
+		}
+	}
+	Go struct {
+		_         structs.HostLayout
+		Process   SweepGoProcess
+		Looked    uint64
+		Goroutine uint64
+		Hash      uint64
+		Bucket    struct {
+			_      structs.HostLayout
+			Used   [8]uint8
+			Keys   [8][2]uint64
+			Values [8][2]uint64
+		}
+		Pairs [10][4]uint64
+		Rec   struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Total  uint32
+			Pad    uint32
+			Labels [10]struct {
+				_           structs.HostLayout
+				KeyLength   uint32
+				ValueLength uint32
+				Key         [32]uint8
+				Value       [64]uint8
 			}
 		}
 	}
@@ -295,6 +344,7 @@ const (
 	SweepMapCountsFill       = "counts_fill"
 	SweepMapCpuTimes         = "cpu_times"
 	SweepMapEvents           = "events"
+	SweepMapGoProcesses      = "go_processes"
 	SweepMapHeard            = "heard"
 	SweepMapPythonIdentities = "python_identities"
 	SweepMapPythonProcesses  = "python_processes"
@@ -325,6 +375,7 @@ const (
 	SweepVarTargetKind       = "target_kind"
 	SweepVarTargetSubsys     = "target_subsys"
 	SweepVarUseRqClock       = "use_rq_clock"
+	SweepVarWithGoLabels     = "with_go_labels"
 	SweepVarWithTables       = "with_tables"
 )
 
@@ -392,6 +443,7 @@ type SweepMapSpecs struct {
 	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
 	CpuTimes         *ebpf.MapSpec `ebpf:"cpu_times"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	GoProcesses      *ebpf.MapSpec `ebpf:"go_processes"`
 	Heard            *ebpf.MapSpec `ebpf:"heard"`
 	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
 	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
@@ -420,6 +472,7 @@ type SweepVariableSpecs struct {
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.VariableSpec `ebpf:"use_rq_clock"`
+	WithGoLabels *ebpf.VariableSpec `ebpf:"with_go_labels"`
 	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 }
 
@@ -451,6 +504,7 @@ type SweepMaps struct {
 	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
 	CpuTimes         *ebpf.Map `ebpf:"cpu_times"`
 	Events           *ebpf.Map `ebpf:"events"`
+	GoProcesses      *ebpf.Map `ebpf:"go_processes"`
 	Heard            *ebpf.Map `ebpf:"heard"`
 	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
 	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
@@ -474,6 +528,7 @@ func (m *SweepMaps) Close() error {
 		m.CountsFill,
 		m.CpuTimes,
 		m.Events,
+		m.GoProcesses,
 		m.Heard,
 		m.PythonIdentities,
 		m.PythonProcesses,
@@ -503,6 +558,7 @@ type SweepVariables struct {
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.Variable `ebpf:"use_rq_clock"`
+	WithGoLabels *ebpf.Variable `ebpf:"with_go_labels"`
 	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 }
 

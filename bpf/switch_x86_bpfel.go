@@ -19,6 +19,7 @@ type SwitchAccount struct {
 	OutAt            uint64
 	RunDelay         uint64
 	UserStack        uint64
+	Labels           uint64
 	Begin            uint64
 	Rand             uint64
 	WokenAt          uint64
@@ -74,6 +75,7 @@ type SwitchCountKey struct {
 	KernelStack      uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
+	Labels           uint64
 	Tgid             uint32
 	Tid              uint32
 	WakerTgid        uint32
@@ -98,26 +100,39 @@ type SwitchCountValue struct {
 }
 
 type SwitchCounters struct {
-	_                structs.HostLayout
-	Samples          uint64
-	SamplesIdle      uint64
-	SamplesOther     uint64
-	SamplesOutside   uint64
-	WaitsOutside     uint64
-	Switches         uint64
-	StacksSent       uint64
-	RingFullStacks   uint64
-	CountsInRing     uint64
-	LostSamples      uint64
-	LostWaits        uint64
-	LostWaitsNs      uint64
-	LostThreads      uint64
-	LostThreadsNs    uint64
-	StorageFull      uint64
-	MissedArrivals   uint64
-	MissedLeaves     uint64
-	PythonUnreadable uint64
-	ClockBackwards   uint64
+	_                    structs.HostLayout
+	Samples              uint64
+	SamplesIdle          uint64
+	SamplesOther         uint64
+	SamplesOutside       uint64
+	WaitsOutside         uint64
+	Switches             uint64
+	StacksSent           uint64
+	RingFullStacks       uint64
+	CountsInRing         uint64
+	LostSamples          uint64
+	LostWaits            uint64
+	LostWaitsNs          uint64
+	LostThreads          uint64
+	LostThreadsNs        uint64
+	StorageFull          uint64
+	MissedArrivals       uint64
+	MissedLeaves         uint64
+	PythonUnreadable     uint64
+	GoroutinesUnreadable uint64
+	LabelsUnreadable     uint64
+	ClockBackwards       uint64
+}
+
+type SwitchGoProcess struct {
+	_        structs.HostLayout
+	Tls      int64
+	G_m      uint32
+	G_sched  uint32
+	G_labels uint32
+	M_curg   uint32
+	GobufBp  uint32
+	Form     uint32
 }
 
 type SwitchKeptRules struct {
@@ -190,6 +205,8 @@ type SwitchScratch struct {
 		Innermost uint8
 		Reason    uint8
 		Fault     uint8
+		FpEnded   uint8
+		_         [7]byte
 		Rdi       uint64
 	}
 	User struct {
@@ -243,6 +260,38 @@ type SwitchScratch struct {
 				_     structs.HostLayout
 				Code  uint64
 				Where uint64
+			}
+		}
+	}
+	Go struct {
+		_         structs.HostLayout
+		Process   SwitchGoProcess
+		Looked    uint64
+		Goroutine uint64
+		Hash      uint64
+		Bucket    struct {
+			_      structs.HostLayout
+			Used   [8]uint8
+			Keys   [8][2]uint64
+			Values [8][2]uint64
+		}
+		Pairs [10][4]uint64
+		Rec   struct {
+			_ structs.HostLayout
+			H struct {
+				_    structs.HostLayout
+				Type uint32
+				N    uint32
+			}
+			Id     uint64
+			Total  uint32
+			Pad    uint32
+			Labels [10]struct {
+				_           structs.HostLayout
+				KeyLength   uint32
+				ValueLength uint32
+				Key         [32]uint8
+				Value       [64]uint8
 			}
 		}
 	}
@@ -306,6 +355,7 @@ const (
 	SwitchMapCountsB          = "counts_b"
 	SwitchMapCountsFill       = "counts_fill"
 	SwitchMapEvents           = "events"
+	SwitchMapGoProcesses      = "go_processes"
 	SwitchMapHeard            = "heard"
 	SwitchMapPythonIdentities = "python_identities"
 	SwitchMapPythonProcesses  = "python_processes"
@@ -338,6 +388,7 @@ const (
 	SwitchVarTargetKind       = "target_kind"
 	SwitchVarTargetSubsys     = "target_subsys"
 	SwitchVarUseRqClock       = "use_rq_clock"
+	SwitchVarWithGoLabels     = "with_go_labels"
 	SwitchVarWithTables       = "with_tables"
 	SwitchVarWithWakers       = "with_wakers"
 )
@@ -399,6 +450,7 @@ type SwitchMapSpecs struct {
 	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
 	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	GoProcesses      *ebpf.MapSpec `ebpf:"go_processes"`
 	Heard            *ebpf.MapSpec `ebpf:"heard"`
 	PythonIdentities *ebpf.MapSpec `ebpf:"python_identities"`
 	PythonProcesses  *ebpf.MapSpec `ebpf:"python_processes"`
@@ -435,6 +487,7 @@ type SwitchVariableSpecs struct {
 	TargetKind   *ebpf.VariableSpec `ebpf:"target_kind"`
 	TargetSubsys *ebpf.VariableSpec `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.VariableSpec `ebpf:"use_rq_clock"`
+	WithGoLabels *ebpf.VariableSpec `ebpf:"with_go_labels"`
 	WithTables   *ebpf.VariableSpec `ebpf:"with_tables"`
 	WithWakers   *ebpf.VariableSpec `ebpf:"with_wakers"`
 }
@@ -466,6 +519,7 @@ type SwitchMaps struct {
 	CountsB          *ebpf.Map `ebpf:"counts_b"`
 	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
 	Events           *ebpf.Map `ebpf:"events"`
+	GoProcesses      *ebpf.Map `ebpf:"go_processes"`
 	Heard            *ebpf.Map `ebpf:"heard"`
 	PythonIdentities *ebpf.Map `ebpf:"python_identities"`
 	PythonProcesses  *ebpf.Map `ebpf:"python_processes"`
@@ -490,6 +544,7 @@ func (m *SwitchMaps) Close() error {
 		m.CountsB,
 		m.CountsFill,
 		m.Events,
+		m.GoProcesses,
 		m.Heard,
 		m.PythonIdentities,
 		m.PythonProcesses,
@@ -527,6 +582,7 @@ type SwitchVariables struct {
 	TargetKind   *ebpf.Variable `ebpf:"target_kind"`
 	TargetSubsys *ebpf.Variable `ebpf:"target_subsys"`
 	UseRqClock   *ebpf.Variable `ebpf:"use_rq_clock"`
+	WithGoLabels *ebpf.Variable `ebpf:"with_go_labels"`
 	WithTables   *ebpf.Variable `ebpf:"with_tables"`
 	WithWakers   *ebpf.Variable `ebpf:"with_wakers"`
 }

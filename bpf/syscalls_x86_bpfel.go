@@ -73,6 +73,7 @@ type SyscallsCountKey struct {
 	KernelStack      uint64
 	WakerUserStack   uint64
 	WakerKernelStack uint64
+	Labels           uint64
 	Tgid             uint32
 	Tid              uint32
 	WakerTgid        uint32
@@ -97,26 +98,28 @@ type SyscallsCountValue struct {
 }
 
 type SyscallsCounters struct {
-	_                structs.HostLayout
-	Samples          uint64
-	SamplesIdle      uint64
-	SamplesOther     uint64
-	SamplesOutside   uint64
-	WaitsOutside     uint64
-	Switches         uint64
-	StacksSent       uint64
-	RingFullStacks   uint64
-	CountsInRing     uint64
-	LostSamples      uint64
-	LostWaits        uint64
-	LostWaitsNs      uint64
-	LostThreads      uint64
-	LostThreadsNs    uint64
-	StorageFull      uint64
-	MissedArrivals   uint64
-	MissedLeaves     uint64
-	PythonUnreadable uint64
-	ClockBackwards   uint64
+	_                    structs.HostLayout
+	Samples              uint64
+	SamplesIdle          uint64
+	SamplesOther         uint64
+	SamplesOutside       uint64
+	WaitsOutside         uint64
+	Switches             uint64
+	StacksSent           uint64
+	RingFullStacks       uint64
+	CountsInRing         uint64
+	LostSamples          uint64
+	LostWaits            uint64
+	LostWaitsNs          uint64
+	LostThreads          uint64
+	LostThreadsNs        uint64
+	StorageFull          uint64
+	MissedArrivals       uint64
+	MissedLeaves         uint64
+	PythonUnreadable     uint64
+	GoroutinesUnreadable uint64
+	LabelsUnreadable     uint64
+	ClockBackwards       uint64
 }
 
 type SyscallsFileClass struct {

@@ -14,6 +14,9 @@ type (
 	// PythonProcess is where a process keeps its frames of Python.
 	PythonProcess = SweepPythonProcess
 
+	// GoProcess is where the threads of a Go process keep what they run.
+	GoProcess = SweepGoProcess
+
 	UnwindProcess = SampleUnwindProcess
 	UnwindMapping = SampleUnwindMapping
 	UnwindFile    = SampleUnwindFile
@@ -113,6 +116,15 @@ const MaxFrames = 127
 
 // MaxPython is the depth at which a stack of Python is cut.
 const MaxPython = 128
+
+// MaxLabels is how many labels of a goroutine are taken.
+const MaxLabels = 10
+
+// How a goroutine keeps its labels (enum go_labels).
+const (
+	GoLabelList uint32 = iota // a slice of pairs of strings
+	GoLabelMap                // a map of at most 8
+)
 
 // NoCPU and NoSyscall are the values of a key's Cpu and Syscall that mean none.
 const (

@@ -46,6 +46,7 @@ struct count_key {
 	__u64 kernel_stack;
 	__u64 waker_user_stack;
 	__u64 waker_kernel_stack;
+	__u64 labels; /* 0: none */
 	__u32 tgid;
 	__u32 tid;
 	__u32 waker_tgid; /* 0: not known */
@@ -89,11 +90,12 @@ enum record_type {
 	REC_THREAD = 3, /* a thread's account */
 	REC_FLUSH = 4,  /* the table of counts is half full */
 	REC_PYTHON = 5, /* a stack of Python not seen before */
+	REC_LABELS = 6, /* labels of a goroutine not seen before */
 };
 
 struct record_header {
 	__u32 type;
-	__u32 n; /* REC_STACK, REC_PYTHON: frames */
+	__u32 n; /* REC_STACK, REC_PYTHON: frames; REC_LABELS: labels */
 };
 
 /* What a stack is, and how its walk ended: the low byte of stack_record.end. */
@@ -283,6 +285,43 @@ struct python_record {
 	struct python_frame frames[MAX_PYTHON];
 };
 
+#define MAX_LABELS 10             /* of a goroutine that are taken, */
+#define LABEL_KEY 32              /* and so many bytes of each key */
+#define LABEL_VALUE 64            /* and value */
+#define GO_UNREADABLE 0xffffffffU /* no length of a text */
+
+/* How a goroutine keeps its labels. */
+enum go_labels {
+	GO_LABEL_LIST = 0, /* a slice of pairs of strings (Go 1.24 and later) */
+	GO_LABEL_MAP = 1,  /* a map of at most 8 */
+};
+
+/* Where the threads of a Go process keep what they run. Offsets are in bytes from the start of the structure. */
+struct go_process {
+	__s64 tls; /* of the g, from the thread pointer; 0: not there */
+	__u32 g_m;
+	__u32 g_sched;
+	__u32 g_labels;
+	__u32 m_curg;
+	__u32 gobuf_bp;
+	__u32 form; /* enum go_labels */
+};
+
+struct go_label {
+	__u32 key_length; /* in the program */
+	__u32 value_length;
+	__u8 key[LABEL_KEY];
+	__u8 value[LABEL_VALUE];
+};
+
+struct labels_record {
+	struct record_header h;
+	__u64 id;
+	__u32 total; /* labels that the goroutine has */
+	__u32 pad;
+	struct go_label labels[MAX_LABELS];
+};
+
 struct count_record {
 	struct record_header h;
 	struct count_key key;
@@ -321,7 +360,9 @@ struct counters {
 	__u64 missed_arrivals; /* a switch to a thread that was not seen; mended from the scheduler's notes */
 	__u64 missed_leaves; /* a switch from a thread that was not seen: its time is in the residual */
 	__u64 python_unreadable; /* Python's own notes of a thread could not be read, or are another thread's */
-	__u64 clock_backwards; /* an interval that came out negative, taken as 0 */
+	__u64 goroutines_unreadable;
+	__u64 labels_unreadable; /* of a goroutine */
+	__u64 clock_backwards;   /* an interval that came out negative, taken as 0 */
 };
 
 /* What our own runs cost, one line a CPU and program. */

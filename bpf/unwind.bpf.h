@@ -260,6 +260,7 @@ static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
 	}
 	if (!fp) {
 		w->end = STACK_USER_WHOLE;
+		w->fp_ended = reason == UNWIND_BY_FP;
 		return 1;
 	}
 	/* Code that is known to keep them goes to other stacks, too: Go. */
@@ -496,6 +497,33 @@ static __always_inline void unwind(struct scratch *s, struct pt_regs *regs, __u3
 	w->end |= w->reason << 8 | w->fault << 16;
 }
 
+#ifndef OTHER_THREADS
+/* Where the runtime of Go goes from a goroutine's stack to its thread's, to grow the one or to choose who runs next, it clears the frame pointer
+ * and notes where it was. The walk goes on there. */
+static __always_inline void join_goroutine(struct scratch *s, struct task_struct *task, __u32 tgid,
+					   struct counters *c)
+{
+	struct walk *w = &s->walk;
+	struct go_registers at;
+
+	if (!w->fp_ended || !find_goroutine(&s->go, task, tgid, c) ||
+	    !left_stack(&s->go, task, w->sp, &at))
+		return;
+	w->pc = at.pc;
+	w->sp = at.sp;
+	w->fp = at.fp;
+#if defined(__TARGET_ARCH_arm64)
+	w->lr = at.lr;
+	w->innermost = at.lr != 0;
+#endif
+	w->exact = false;
+	w->fp_ended = false;
+	w->end = STACK_USER_CUT;
+	if (!add_frame(s, w->n))
+		unwind_steps(s);
+	w->end |= w->reason << 8 | w->fault << 16;
+}
+
 /* The user stack of the current thread; ctx is that of the program. */
 static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct task_struct *task,
 					__u32 tgid, struct counters *c)
@@ -505,11 +533,13 @@ static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct tas
 	__u32 n;
 
 	s->user.python = 0;
+	s->go.looked = false;
 	if (REGS_64BIT(regs)) {
 		s->user.python = python_stack(&s->python, task, tgid, hash_seed, c);
 		if (!with_tables)
 			return walk_user(s, regs, tgid, c);
 		unwind(s, regs, tgid, false);
+		join_goroutine(s, task, tgid, c);
 		return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
 	}
 	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
@@ -518,5 +548,6 @@ static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct tas
 	n = bytes / sizeof(__u64);
 	return publish(&s->user, n, hash_frames(&s->user, n), STACK_USER_32BIT, tgid, c);
 }
+#endif
 
 #endif

@@ -17,6 +17,7 @@ type aggregate struct {
 	mu      sync.Mutex
 	procs   *processes
 	python  *pythons
+	golang  *golangs
 	stacks  map[uint64]stack
 	counts  map[countKey]*bpf.CountValue
 	threads []bpf.Thread
@@ -40,9 +41,9 @@ type countKey struct {
 	image *image // nil: not known
 }
 
-func newAggregate(procs *processes, python *pythons) *aggregate {
+func newAggregate(procs *processes, python *pythons, golang *golangs) *aggregate {
 	return &aggregate{
-		procs: procs, python: python, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
+		procs: procs, python: python, golang: golang, stacks: map[uint64]stack{}, counts: map[countKey]*bpf.CountValue{},
 		flush: make(chan struct{}, 1), catchUp: func() {},
 	}
 }
@@ -86,6 +87,7 @@ func (a *aggregate) Stack(s bpf.Stack) {
 // look tells of the mappings of an image that are new since the last look to those who know interpreters and compilers.
 func (a *aggregate) look(im *image) {
 	a.python.forget(im.pid, im)
+	a.golang.forget(im.pid, im)
 	for ; im.looked < len(im.maps); im.looked++ {
 		m := &im.maps[im.looked]
 		switch {
@@ -94,6 +96,7 @@ func (a *aggregate) look(im *image) {
 			im.dump = a.procs.files.dump(im.pid, &m.mapping)
 		default:
 			a.python.see(im, m)
+			a.golang.see(im, m)
 		}
 	}
 }

@@ -302,6 +302,7 @@ func (e *emitter) sample(key countKey, locs []*profile.Location, v values, l lab
 	if key.Cpu != bpf.NoCPU {
 		s.NumLabel["cpu"], s.NumUnit["cpu"] = []int64{int64(key.Cpu)}, []string{"cpu"}
 	}
+	e.rec.agg.golang.addTo(s, key.Labels)
 	e.p.Sample = append(e.p.Sample, s)
 }
 

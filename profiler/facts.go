@@ -192,7 +192,7 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	for i, text := range r.warnings() {
 		f.Add("warning."+strconv.Itoa(i), text)
 	}
-	for i, text := range slices.Concat(r.degraded, r.agg.python.reasons()) {
+	for i, text := range slices.Concat(r.degraded, r.agg.python.reasons(), r.agg.golang.reasons()) {
 		f.Add("degraded."+strconv.Itoa(i), text)
 	}
 	var u unix.Utsname
@@ -338,6 +338,10 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 	loss("mappings_over_bound", r.procs.truncated)
 	loss("lost.python_frames", r.agg.python.lost)
 	loss("lost.python_stacks", c.PythonUnreadable)
+	loss("lost.goroutines", c.GoroutinesUnreadable)
+	loss("lost.go_labels", c.LabelsUnreadable)
+	loss("lost.go_label_sets", r.agg.golang.lost)
+	loss("go_label_sets_cut", r.agg.golang.cut)
 	loss("files_not_held", r.objects.unheld)
 }
 

@@ -23,8 +23,8 @@ func siteOf(k *countKey) site {
 	return s
 }
 
-// imputeUserStacks gives long waits whose user stack was not taken (those of a thread in a storm of short ones, by chance) the user stacks
-// of the same thread's other waits at the same place in the kernel, in proportion to how often these are. That is a
+// imputeUserStacks gives long waits whose user stack was not taken (those of a thread in a storm of short ones, by chance) the user stacks,
+// with their labels, of the same thread's other waits at the same place in the kernel, in proportion to how often these are. That is a
 // guess, so their time counts as guessed. A wait with no such companion stays as it is.
 func (a *aggregate) imputeUserStacks() {
 	companions := map[site][]countKey{}
@@ -66,7 +66,7 @@ func (a *aggregate) spread(k countKey, v bpf.CountValue, with []countKey, guesse
 		left.RunqNs -= share.RunqNs
 		share.FirstNs = a.counts[c].FirstNs
 		to := k
-		to.UserStack, to.Syscall, to.image = c.UserStack, c.Syscall, c.image
+		to.UserStack, to.Labels, to.Syscall, to.image = c.UserStack, c.Labels, c.Syscall, c.image
 		to.Flags = k.Flags&^bpf.KeyNoUserStack | bpf.KeyGuessed
 		if old := guessed[to]; old != nil {
 			old.Count += share.Count

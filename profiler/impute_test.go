@@ -12,7 +12,7 @@ func TestImputeUserStacks(t *testing.T) {
 	wait := func(user, kernel uint64, flags uint16) countKey {
 		return countKey{CountKey: bpf.CountKey{Tgid: 1, Tid: 1, Kind: bpf.KindBlocked, State: bpf.StateInterruptible, UserStack: user, KernelStack: kernel, Flags: flags}}
 	}
-	a := newAggregate(nil, nil)
+	a := newAggregate(nil, nil, nil)
 	a.counts[wait(10, 5, 0)] = &bpf.CountValue{Count: 3, Weight: 3, Ns: 30}
 	a.counts[wait(11, 5, 0)] = &bpf.CountValue{Count: 1, Weight: 1, Ns: 10}
 	a.counts[wait(0, 5, bpf.KeyNoUserStack)] = &bpf.CountValue{Count: 8, Weight: 8, Ns: 1001, RunqNs: 4}

@@ -55,6 +55,8 @@ type Options struct {
 	CPULabel bool          // CPU samples by CPU
 	Stop     bool          // send SIGSTOP with each CPU sample, so that a debugger can look at the very same moment
 
+	NoGoLabels bool // leave out the labels that goroutines have (runtime/pprof.Do)
+
 	Unwind       Unwinding // "": auto
 	UnwindMemory int       // bytes of kernel memory for tables; 0: DefaultUnwindMemory
 	UnwindCache  string    // folder where tables are kept for the next time; "": none

@@ -84,8 +84,12 @@ func (r *Recorder) open() error {
 	r.objects = newObjects()
 	r.procs = newProcesses(r.objects)
 	pythons := newPythons(r.objects, r.kernel)
-	r.procs.buried = func(pid int) { pythons.forget(pid, nil) }
-	r.agg = newAggregate(r.procs, pythons)
+	golangs := newGolangs(r.objects, r.kernel)
+	r.procs.buried = func(pid int) {
+		pythons.forget(pid, nil)
+		golangs.forget(pid, nil)
+	}
+	r.agg = newAggregate(r.procs, pythons, golangs)
 	if r.side, err = newSideband(cpus); err != nil {
 		// Without it, processes that come and go are seen only when they are caught alive.
 		r.degraded = append(r.degraded, "no side band, so short-lived processes may stay unnamed: "+err.Error())

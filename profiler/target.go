@@ -22,7 +22,7 @@ func (o *Options) configure() (bpf.Config, error) {
 		CPU: o.samples(), OffCPU: o.accounts(),
 		PIDs: len(o.PIDs) > 0 || len(o.Command) > 0, Comm: o.Comm,
 		Exact: o.Exact, Wakers: o.Wakers, WithCPU: o.CPULabel, Stop: o.Stop, MinBlock: o.MinBlock,
-		Tables: o.Unwind == ByTables,
+		Tables: o.Unwind == ByTables, GoLabels: !o.NoGoLabels,
 	}
 	if o.Cgroup != "" {
 		t, err := target.FindCgroup(o.Cgroup)

@@ -86,6 +86,7 @@ under each thread. Several, with commas, become sample types of one file, or a f
 	fl.IntVar(&f.memory, "unwind-memory", profiler.DefaultUnwindMemory>>20, "kernel memory for unwind tables, in MiB")
 	fl.StringVar(&f.opts.UnwindCache, "unwind-cache", defaultUnwindCache(), "folder where unwind tables are kept for the next time, empty for none")
 	fl.BoolVar(&f.opts.JavaMaps, "java-maps", false, "ask Java processes for the names of their compiled code, at the end (jcmd PID Compiler.perfmap)")
+	fl.BoolVar(&f.opts.NoGoLabels, "no-go-labels", false, "leave out the labels that goroutines have (runtime/pprof.Do)")
 	fl.BoolVar(&f.split, "split", false, "write a file for each mode")
 	fl.BoolVar(&f.names.later, "no-symbols", false, "leave the names of programs and libraries to assay symbolize")
 	f.names.register(fl)

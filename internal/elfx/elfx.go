@@ -45,6 +45,7 @@ type File struct {
 	entry uint64
 
 	frameHeader Load // PT_GNU_EH_FRAME
+	tls         TLS
 
 	sectHeader sectHeader
 	sections   func() ([]Section, error)
@@ -60,6 +61,9 @@ type Load struct {
 
 // Executable says whether code can be run from the segment.
 func (l Load) Executable() bool { return l.Flags&elf.PF_X != 0 }
+
+// TLS is the PT_TLS segment: the thread-local variables of each thread, so many bytes.
+type TLS struct{ Size, Align uint64 }
 
 // span is a stretch of the file.
 type span struct{ off, size, align uint64 }
@@ -146,6 +150,8 @@ func (f *File) readProgs(off uint64, entSize, num uint16) error {
 			f.notes = append(f.notes, span{l.Off, l.Filesz, le.Uint64(p[48:])})
 		case elf.PT_GNU_EH_FRAME:
 			f.frameHeader = l
+		case elf.PT_TLS:
+			f.tls = TLS{Size: l.Memsz, Align: le.Uint64(p[48:])}
 		}
 	}
 	return nil
@@ -162,6 +168,9 @@ func (f *File) Entry() uint64 { return f.entry }
 
 // FrameHeader is the PT_GNU_EH_FRAME segment, .eh_frame_hdr; false where there is none.
 func (f *File) FrameHeader() (Load, bool) { return f.frameHeader, f.frameHeader.Filesz > 0 }
+
+// TLS is the PT_TLS segment, of no size where there is none.
+func (f *File) TLS() TLS { return f.tls }
 
 // Loads are the PT_LOAD segments in file order. The caller must not change them.
 func (f *File) Loads() []Load { return f.loads }

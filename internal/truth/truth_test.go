@@ -19,6 +19,9 @@ func TestPrograms(t *testing.T) {
 	}{
 		{[]string{"split.c"}, []string{"0.1"}, []string{"cpu_ns.seventy", "cpu_ns.twenty", "cpu_ns.ten", "oncpu_ns.main"}},
 		{[]string{"split.go"}, []string{"0.1"}, []string{"cpu_ns.main.seventy", "cpu_ns.main.twenty", "cpu_ns.main.ten"}},
+		{[]string{"labels.go", "labels_cgo.go"}, []string{"0.1"}, []string{"cpu_ns.red", "cpu_ns.dark", "cpu_ns.blue", "cpu_ns.none", "least_ns.nap", "most_ns.doze"}},
+		{[]string{"switches.go", "switches_c.go"}, []string{"0.1"}, []string{"cpu_ns.main.called"}},
+		{[]string{"golang.c"}, []string{"0.1"}, []string{"cpu_ns.lie"}},
 		{[]string{"mangle.cc"}, []string{"0.1"}, []string{"cpu_ns.truth::Wheel::spin", "cpu_ns.truth::roll"}},
 		{[]string{"mangle.rs"}, []string{"0.1"}, []string{"cpu_ns.spin", "cpu_ns.roll"}},
 		{[]string{"jit.c"}, []string{"0.1"}, []string{"cpu_ns.jit_hot", "cpu_ns.jit_warm"}},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/profiler"
+	"github.com/assaylab/assay/profiler/golang"
 	"github.com/assaylab/assay/profiler/python"
 )
 
@@ -47,7 +48,7 @@ func Process(pid, memory int) (*ProcessReport, error) {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
 	r := &ProcessReport{PID: pid, Code: looked.Code, Checks: codeChecks(pid, memory, looked)}
-	for _, look := range []func(*runtimes) []Check{checkPython, checkNode, checkJava, checkOthers} {
+	for _, look := range []func(*runtimes) []Check{checkPython, checkGo, checkNode, checkJava, checkOthers} {
 		r.Checks = append(r.Checks, look(p)...)
 	}
 	return r, nil
@@ -150,21 +151,57 @@ func checkPython(p *runtimes) []Check {
 	return checks
 }
 
-func inspectPython(pid int, path string) (*python.Library, error) {
+func inspectPython(pid int, path string) (l *python.Library, err error) {
+	err = inspect(pid, path, func(f *elfx.File) (err error) {
+		l, err = python.Inspect(f, path)
+		return err
+	})
+	return l, err
+}
+
+// inspect looks at a file as a process has it.
+func inspect(pid int, path string, look func(*elfx.File) error) error {
 	f, err := elfx.OpenRegular(fmt.Sprintf("/proc/%d/root%s", pid, path))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	e, err := elfx.Open(f, st.Size())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return python.Inspect(e, path)
+	return look(e)
+}
+
+func checkGo(p *runtimes) []Check {
+	var checks []Check
+	for _, path := range p.files {
+		if !golang.MayHold(path) {
+			continue
+		}
+		var program *golang.Program
+		var err error
+		unread := inspect(p.pid, path, func(f *elfx.File) error {
+			program, err = golang.Inspect(f)
+			return nil
+		})
+		if unread != nil || err == nil && program == nil {
+			continue // something else
+		}
+		found := path
+		if err != nil {
+			found += ": " + err.Error()
+		} else {
+			found += ": " + program.Version
+		}
+		checks = append(checks, p.check("labels of Go", err == nil, found,
+			"samples lack the labels of goroutines (runtime/pprof.Do)", "build it with Go 1.20 or later, as a program, with symbols if it is static and has C in it"))
+	}
+	return checks
 }
 
 func checkNode(p *runtimes) []Check {

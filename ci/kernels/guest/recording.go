@@ -80,7 +80,33 @@ func (r recording) attempt() (observation, error) {
 		return seen, err
 	}
 	seen.detail = describe(recorded, truth)
-	return seen, r.within(recorded, truth)
+	return seen, errors.Join(r.within(recorded, truth), checkLabels(p, truth))
+}
+
+// checkLabels wants the samples of a function to have its name as label, once the recorder has found out that the program is by Go, which
+// takes it a while here: at least half of them, and none to have that of another.
+func checkLabels(p *profile.Profile, functions map[string]report.Span) error {
+	var problems []error
+	for name := range functions {
+		var right, wrong, all int64
+		for _, s := range p.Sample {
+			if !onStack(s, name) {
+				continue
+			}
+			n := s.Value[0]
+			all += n
+			switch work := s.Label["work"]; {
+			case slices.Equal(work, []string{name}):
+				right += n
+			case work != nil:
+				wrong += n
+			}
+		}
+		if wrong > 0 || right*2 < all {
+			problems = append(problems, fmt.Errorf("%s: of %d samples %d have its label, and %d that of another", name, all, right, wrong))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // addMissing gives the times the samples that the profile says it lacks: a timer that an emulator serves late skips some, which is no

@@ -5,11 +5,12 @@
 //	truth split SECONDS   one thread computes: about 70% in main.seventy, 20% in main.twenty, 10% in main.ten; its CPU time
 //	truth wait SECONDS    one thread waits: about 50% in main.nanosleep, 30% in main.futex, 20% in main.pipe; time off the CPU
 //
-// It prints JSON, an object from function to report.Span. It is static and needs no compiler where it runs. Pieces of work have random
+// Each function runs under the label work (runtime/pprof.Do) with its own name. It prints JSON, an object from function to report.Span. It is static and needs no compiler where it runs. Pieces of work have random
 // lengths, so that no sampling frequency can fall into step with them.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"time"
 
@@ -58,6 +60,11 @@ func run(args []string) error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(done)
+}
+
+// labelled does work under the label work.
+func labelled(name string, work func()) {
+	pprof.Do(context.Background(), pprof.Labels("work", name), func(context.Context) { work() })
 }
 
 // vary returns a random time between half and one and a half of the mean.

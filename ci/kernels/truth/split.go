@@ -49,7 +49,10 @@ func split(until time.Time) (map[string]report.Span, error) {
 			{"main.twenty", twenty, 2 * time.Millisecond},
 			{"main.ten", ten, time.Millisecond},
 		} {
-			took, err := cpuTime(func() { part.work(int(rate * vary(part.mean).Seconds() * 1e3)) })
+			var took time.Duration
+			labelled(part.name, func() {
+				took, err = cpuTime(func() { part.work(int(rate * vary(part.mean).Seconds() * 1e3)) })
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -37,7 +37,8 @@ func wait(until time.Time) (map[string]report.Span, error) {
 			if part.name == "main.pipe" {
 				orders <- length
 			}
-			took, err := offCPU(part.wait, o)
+			var took report.Span
+			labelled(part.name, func() { took, err = offCPU(part.wait, o) })
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", part.name, err)
 			}
