@@ -46,7 +46,7 @@ func identify(r io.ReaderAt, size int64, file *os.File) (identity, error) {
 		if err := unix.Fstatfs(int(file.Fd()), &fs); err != nil {
 			return identity{}, fmt.Errorf("file system of %s: %w", file.Name(), err)
 		}
-		if slices.Contains(faithful, int64(fs.Type)) {
+		if slices.Contains(faithful, fs.Type) {
 			key, err := inodeKey(file)
 			return identity{key, r, file}, err
 		}
