@@ -5,7 +5,9 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -145,6 +147,7 @@ func (c *Config) constants() map[string]any {
 		"stop_sampled":   c.Stop,
 		"with_tables":    c.Tables,
 		"with_go_labels": c.GoLabels,
+		"page_shift":     uint32(bits.TrailingZeros(uint(os.Getpagesize()))),
 		"exact":          c.Exact,
 		"with_wakers":    c.Wakers,
 		"min_block":      uint64(c.MinBlock),

@@ -332,6 +332,10 @@ static __always_inline void fill_key(struct count_key *key, struct task_struct *
 			key->labels = 0;
 			key->flags |= KEY_NO_USER_STACK;
 		}
+		if (user_side_gone(task)) {
+			key->user_stack = 0;
+			key->flags = KEY_USER_GONE;
+		}
 	}
 	if (a->wait & WAIT_LATE)
 		key->flags |= KEY_LATE_STACK;

@@ -61,6 +61,8 @@ static __always_inline void take_sample(struct sample_ctx *ctx, struct task_stru
 	bpf_get_current_comm(key->comm, sizeof(key->comm));
 	if (task->flags & PF_KTHREAD) {
 		key->flags |= KEY_KERNEL_THREAD;
+	} else if (user_side_gone(task)) {
+		key->flags |= KEY_USER_GONE;
 	} else {
 		key->user_stack = user_stack(ctx, s, task, ids.tgid, c);
 		key->labels = go_labels(&s->go, task, ids.tgid, hash_seed, c);

@@ -141,6 +141,7 @@ type SampleScratch struct {
 		End       uint32
 		Pc        uint64
 		Seed      uint64
+		Mm        uint64
 		Maps      uint32
 		MapCount  uint32
 		Version   uint32
@@ -151,6 +152,16 @@ type SampleScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+	}
+	Area struct {
+		_          structs.HostLayout
+		Start      uint64
+		Offset     uint64
+		Inode      uint64
+		Executable bool
+		_          [7]byte
+		Name       SampleUnwindInode
+		Pivots     [15]uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -289,6 +300,21 @@ type SampleUnwindFile struct {
 	Pad       uint64
 }
 
+type SampleUnwindInode struct {
+	_      structs.HostLayout
+	Number uint64
+	Mtime  uint64
+	Dev    uint32
+	Pad    uint32
+}
+
+type SampleUnwindInodeTable struct {
+	_      structs.HostLayout
+	Shift  uint64
+	File   uint32
+	Reason uint32
+}
+
 type SampleUnwindMapping struct {
 	_      structs.HostLayout
 	Start  uint64
@@ -330,11 +356,13 @@ const (
 	SampleMapSampleScratch    = "sample_scratch"
 	SampleMapSeen             = "seen"
 	SampleMapTargets          = "targets"
+	SampleMapUnwindInodes     = "unwind_inodes"
 	SampleMapUnwindKept       = "unwind_kept"
 	SampleMapUnwindProcesses  = "unwind_processes"
 	SampleMapUnwindSlabs      = "unwind_slabs"
 	SampleProgAssaySample     = "assay_sample"
 	SampleVarHashSeed         = "hash_seed"
+	SampleVarPageShift        = "page_shift"
 	SampleVarPidnsInum        = "pidns_inum"
 	SampleVarPidnsLevel       = "pidns_level"
 	SampleVarSlabFile         = "slab_file"
@@ -413,6 +441,7 @@ type SampleMapSpecs struct {
 	SampleScratch    *ebpf.MapSpec `ebpf:"sample_scratch"`
 	Seen             *ebpf.MapSpec `ebpf:"seen"`
 	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindInodes     *ebpf.MapSpec `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
 	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
@@ -423,6 +452,7 @@ type SampleMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type SampleVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
+	PageShift    *ebpf.VariableSpec `ebpf:"page_shift"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
 	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
@@ -472,6 +502,7 @@ type SampleMaps struct {
 	SampleScratch    *ebpf.Map `ebpf:"sample_scratch"`
 	Seen             *ebpf.Map `ebpf:"seen"`
 	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindInodes     *ebpf.Map `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
 	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
@@ -493,6 +524,7 @@ func (m *SampleMaps) Close() error {
 		m.SampleScratch,
 		m.Seen,
 		m.Targets,
+		m.UnwindInodes,
 		m.UnwindKept,
 		m.UnwindProcesses,
 		m.UnwindSlabs,
@@ -504,6 +536,7 @@ func (m *SampleMaps) Close() error {
 // It can be passed to LoadSampleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SampleVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
+	PageShift    *ebpf.Variable `ebpf:"page_shift"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
 	SlabFile     *ebpf.Variable `ebpf:"slab_file"`

@@ -72,6 +72,14 @@ func (k *Kernel) DropUnwindProcess(pid int) error {
 	return nil
 }
 
+// PutUnwindInode tells the programs of the table of a file, for processes whose mappings they don't know yet.
+func (k *Kernel) PutUnwindInode(i UnwindInode, t UnwindInodeTable) error {
+	if err := k.maps["unwind_inodes"].Put(i, t); err != nil {
+		return fmt.Errorf("table of inode %d: %w", i.Number, err)
+	}
+	return nil
+}
+
 // Quiesce returns when no program runs any more that ran when it was called: what was taken out of the programs' reach before may be
 // used again. The kernel's update of an array of maps waits for that.
 func (k *Kernel) Quiesce() error {

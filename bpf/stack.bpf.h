@@ -3,6 +3,7 @@
 #ifndef ASSAY_STACK_BPF_H
 #define ASSAY_STACK_BPF_H
 
+#include "area.bpf.h"
 #include "golang.bpf.h"
 
 /* Random for each recording, so that no program can prepare two stacks that collide. */
@@ -29,6 +30,7 @@ struct walk {
 	/* By tables: */
 	__u64 pc;
 	__u64 seed; /* of the names of rules */
+	__u64 mm;   /* its struct mm_struct * */
 	__u32 maps;
 	__u32 map_count;
 	__u32 version;
@@ -48,6 +50,7 @@ struct walk {
  * big for the 512 bytes of a BPF stack. One for each program family and CPU. */
 struct scratch {
 	struct walk walk;
+	struct area area;
 	struct stack_record user;
 	struct stack_record kernel;
 	struct python_walk python;

@@ -161,7 +161,7 @@ static __always_inline __u32 unwind_other(struct scratch *s, struct task_struct 
 		at += size;
 		size = PAGE;
 	}
-	unwind(s, regs, tgid, true);
+	unwind(s, task, tgid, true);
 	s->user.end = s->walk.end;
 	return s->walk.n;
 }
@@ -260,6 +260,8 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 	__builtin_memcpy(key->comm, t->comm, sizeof(key->comm));
 	if (task->flags & PF_KTHREAD)
 		key->flags = KEY_KERNEL_THREAD;
+	else if (user_side_gone(task))
+		key->flags = KEY_USER_GONE;
 	else
 		key->syscall = REGS_SYSCALL((struct pt_regs *)bpf_task_pt_regs(task));
 	/* It has waited since before the window, when its tables may not have been there. */
@@ -273,7 +275,7 @@ static __always_inline void write_open_wait(struct seq_file *seq, struct scratch
 		key->user_stack = write_stack(seq, &s->user, other_stack(s, task, t->tgid),
 					      t->tgid);
 		key->labels = write_labels(seq, &s->go, task, t->tgid);
-	} else if (!(task->flags & PF_KTHREAD)) {
+	} else if (!(key->flags & (KEY_KERNEL_THREAD | KEY_USER_GONE))) {
 		key->flags |= KEY_NO_USER_STACK;
 	}
 	if (!task->on_cpu) {

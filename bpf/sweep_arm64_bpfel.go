@@ -182,6 +182,7 @@ type SweepScratch struct {
 		End       uint32
 		Pc        uint64
 		Seed      uint64
+		Mm        uint64
 		Maps      uint32
 		MapCount  uint32
 		Version   uint32
@@ -192,6 +193,16 @@ type SweepScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Lr        uint64
+	}
+	Area struct {
+		_          structs.HostLayout
+		Start      uint64
+		Offset     uint64
+		Inode      uint64
+		Executable bool
+		_          [7]byte
+		Name       SweepUnwindInode
+		Pivots     [15]uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -324,6 +335,21 @@ type SweepThreadTime struct {
 	Switches         uint64
 }
 
+type SweepUnwindInode struct {
+	_      structs.HostLayout
+	Number uint64
+	Mtime  uint64
+	Dev    uint32
+	Pad    uint32
+}
+
+type SweepUnwindInodeTable struct {
+	_      structs.HostLayout
+	Shift  uint64
+	File   uint32
+	Reason uint32
+}
+
 type SweepUnwindProcess struct {
 	_        structs.HostLayout
 	Maps     uint32
@@ -352,6 +378,7 @@ const (
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
 	SweepMapTargets          = "targets"
+	SweepMapUnwindInodes     = "unwind_inodes"
 	SweepMapUnwindKept       = "unwind_kept"
 	SweepMapUnwindProcesses  = "unwind_processes"
 	SweepMapUnwindSlabs      = "unwind_slabs"
@@ -365,6 +392,7 @@ const (
 	SweepProgAssayOpenBlind  = "assay_open_blind"
 	SweepProgAssaySum        = "assay_sum"
 	SweepVarHashSeed         = "hash_seed"
+	SweepVarPageShift        = "page_shift"
 	SweepVarPidnsInum        = "pidns_inum"
 	SweepVarPidnsLevel       = "pidns_level"
 	SweepVarSlabFile         = "slab_file"
@@ -451,6 +479,7 @@ type SweepMapSpecs struct {
 	Seen             *ebpf.MapSpec `ebpf:"seen"`
 	SweepScratch     *ebpf.MapSpec `ebpf:"sweep_scratch"`
 	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindInodes     *ebpf.MapSpec `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
 	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
@@ -462,6 +491,7 @@ type SweepMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type SweepVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
+	PageShift    *ebpf.VariableSpec `ebpf:"page_shift"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
 	SlabFile     *ebpf.VariableSpec `ebpf:"slab_file"`
@@ -512,6 +542,7 @@ type SweepMaps struct {
 	Seen             *ebpf.Map `ebpf:"seen"`
 	SweepScratch     *ebpf.Map `ebpf:"sweep_scratch"`
 	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindInodes     *ebpf.Map `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
 	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
@@ -536,6 +567,7 @@ func (m *SweepMaps) Close() error {
 		m.Seen,
 		m.SweepScratch,
 		m.Targets,
+		m.UnwindInodes,
 		m.UnwindKept,
 		m.UnwindProcesses,
 		m.UnwindSlabs,
@@ -548,6 +580,7 @@ func (m *SweepMaps) Close() error {
 // It can be passed to LoadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SweepVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
+	PageShift    *ebpf.Variable `ebpf:"page_shift"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
 	SlabFile     *ebpf.Variable `ebpf:"slab_file"`

@@ -198,6 +198,7 @@ type SwitchScratch struct {
 		End       uint32
 		Pc        uint64
 		Seed      uint64
+		Mm        uint64
 		Maps      uint32
 		MapCount  uint32
 		Version   uint32
@@ -208,6 +209,16 @@ type SwitchScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+	}
+	Area struct {
+		_          structs.HostLayout
+		Start      uint64
+		Offset     uint64
+		Inode      uint64
+		Executable bool
+		_          [7]byte
+		Name       SwitchUnwindInode
+		Pivots     [15]uint64
 	}
 	User struct {
 		_ structs.HostLayout
@@ -336,6 +347,21 @@ type SwitchScratch struct {
 	Window [256]uint64
 }
 
+type SwitchUnwindInode struct {
+	_      structs.HostLayout
+	Number uint64
+	Mtime  uint64
+	Dev    uint32
+	Pad    uint32
+}
+
+type SwitchUnwindInodeTable struct {
+	_      structs.HostLayout
+	Shift  uint64
+	File   uint32
+	Reason uint32
+}
+
 type SwitchUnwindProcess struct {
 	_        structs.HostLayout
 	Maps     uint32
@@ -363,6 +389,7 @@ const (
 	SwitchMapSeen             = "seen"
 	SwitchMapSwitchScratch    = "switch_scratch"
 	SwitchMapTargets          = "targets"
+	SwitchMapUnwindInodes     = "unwind_inodes"
 	SwitchMapUnwindKept       = "unwind_kept"
 	SwitchMapUnwindProcesses  = "unwind_processes"
 	SwitchMapUnwindSlabs      = "unwind_slabs"
@@ -377,6 +404,7 @@ const (
 	SwitchVarHashSeed         = "hash_seed"
 	SwitchVarLongWait         = "long_wait"
 	SwitchVarMinBlock         = "min_block"
+	SwitchVarPageShift        = "page_shift"
 	SwitchVarPidnsInum        = "pidns_inum"
 	SwitchVarPidnsLevel       = "pidns_level"
 	SwitchVarSampleGap        = "sample_gap"
@@ -458,6 +486,7 @@ type SwitchMapSpecs struct {
 	Seen             *ebpf.MapSpec `ebpf:"seen"`
 	SwitchScratch    *ebpf.MapSpec `ebpf:"switch_scratch"`
 	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	UnwindInodes     *ebpf.MapSpec `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
 	UnwindSlabs      *ebpf.MapSpec `ebpf:"unwind_slabs"`
@@ -476,6 +505,7 @@ type SwitchVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	LongWait     *ebpf.VariableSpec `ebpf:"long_wait"`
 	MinBlock     *ebpf.VariableSpec `ebpf:"min_block"`
+	PageShift    *ebpf.VariableSpec `ebpf:"page_shift"`
 	PidnsInum    *ebpf.VariableSpec `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.VariableSpec `ebpf:"pidns_level"`
 	SampleGap    *ebpf.VariableSpec `ebpf:"sample_gap"`
@@ -527,6 +557,7 @@ type SwitchMaps struct {
 	Seen             *ebpf.Map `ebpf:"seen"`
 	SwitchScratch    *ebpf.Map `ebpf:"switch_scratch"`
 	Targets          *ebpf.Map `ebpf:"targets"`
+	UnwindInodes     *ebpf.Map `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
 	UnwindSlabs      *ebpf.Map `ebpf:"unwind_slabs"`
@@ -552,6 +583,7 @@ func (m *SwitchMaps) Close() error {
 		m.Seen,
 		m.SwitchScratch,
 		m.Targets,
+		m.UnwindInodes,
 		m.UnwindKept,
 		m.UnwindProcesses,
 		m.UnwindSlabs,
@@ -571,6 +603,7 @@ type SwitchVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	LongWait     *ebpf.Variable `ebpf:"long_wait"`
 	MinBlock     *ebpf.Variable `ebpf:"min_block"`
+	PageShift    *ebpf.Variable `ebpf:"page_shift"`
 	PidnsInum    *ebpf.Variable `ebpf:"pidns_inum"`
 	PidnsLevel   *ebpf.Variable `ebpf:"pidns_level"`
 	SampleGap    *ebpf.Variable `ebpf:"sample_gap"`

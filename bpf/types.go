@@ -21,6 +21,9 @@ type (
 	UnwindMapping = SampleUnwindMapping
 	UnwindFile    = SampleUnwindFile
 	UnwindPage    = SampleUnwindPage
+
+	UnwindInode      = SampleUnwindInode
+	UnwindInodeTable = SampleUnwindInodeTable
 )
 
 // Kinds of counts (enum kind).
@@ -58,6 +61,7 @@ const (
 	KeyInKernel                        // CPU sample taken in kernel mode
 	KeyKernelError                     // the walk of the kernel stack returned an error
 	KeyLateStack                       // the user stack was taken by a sweep
+	KeyUserGone                        // the kernel has ended the program, or not yet begun it
 )
 
 // KeyGuessed is set by user space: the user stack is that of other waits at the same place.

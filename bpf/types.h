@@ -38,6 +38,8 @@ enum {
 	KEY_IN_KERNEL = 4,     /* CPU sample: taken in kernel mode */
 	KEY_KERNEL_ERROR = 8,  /* the walk of the kernel stack returned an error */
 	KEY_LATE_STACK = 16,   /* the user stack was taken by a sweep, not when the wait began */
+	KEY_USER_GONE =
+		32, /* the kernel has ended the program, or not yet begun it: there is no user side */
 };
 
 /* One line of the table of counts. A stack is known by the hash of its frames. */
@@ -178,6 +180,21 @@ struct unwind_process {
 	__u32 map_count;
 	__u32 version; /* of the process and its mappings, never used again; 0: none */
 	__u32 pad;
+};
+
+/* A file by what the kernel knows of it; all 0: the vdso. */
+struct unwind_inode {
+	__u64 number;
+	__u64 mtime; /* ns: a file that was written over is another one */
+	__u32 dev;
+	__u32 pad;
+};
+
+/* The table of a file, whoever maps it. */
+struct unwind_inode_table {
+	__u64 shift;  /* of its code: offset in the file less vaddr */
+	__u32 file;   /* place of a struct unwind_file */
+	__u32 reason; /* enum unwind_reason */
 };
 
 /* Executable memory of a process. */

@@ -10,6 +10,9 @@
  * What is kept has the version of the process in its name, which user
  * space changes with the mappings: so nothing has to be thrown out.
  *
+ * Where user space told of no mapping, the kernel's own notes are asked which
+ * file is there (area.bpf.h), and whether its table is known.
+ *
  * Code that no table describes is stepped through by its frame pointer. Where
  * that is no more than a guess, the stack says so, with the first such frame.
  */
@@ -48,6 +51,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct unwind_process);
 } unwind_processes SEC(".maps");
+
+/* Of files: what area.bpf.h asks. Those that no one asked for the longest go when it is full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct unwind_inode);
+	__type(value, struct unwind_inode_table);
+} unwind_inodes SEC(".maps");
 
 /* What slabs hold, for the compiler to write down for Go. */
 const struct unwind_mapping *slab_mapping __attribute__((unused));
@@ -136,18 +147,45 @@ static __always_inline union unwind_rule rule_in_file(__u32 place, __u64 vaddr)
 	return *rule;
 }
 
-/* Finds the rule for an address of the process in w. Not static, so that the verifier looks at it once. */
+/* Finds the rule for an address that no mapping has which user space told of: it hears of a process later than we see it, and of a
+ * short-lived one never. Not static, so that the verifier looks at it once. */
+__noinline __u64 find_rule_by_area(struct scratch *s, __u64 pc)
+{
+	union unwind_rule none = { .cfa = CFA_NO_MAPPING }, unknown = none;
+	struct unwind_inode_table *t;
+	struct area *area;
+	__u64 mm;
+
+	if (!s)
+		return none.word;
+	area = &s->area;
+	mm = s->walk.mm;
+	if (!s->walk.version)
+		unknown = step_by_fp(UNWIND_NO_PROCESS);
+	if (!find_area(area, mm, pc))
+		return unknown.word;
+	if (!area->executable)
+		return none.word;
+	if (!name_file(area, mm))
+		return step_by_fp(UNWIND_ANONYMOUS).word;
+	t = bpf_map_lookup_elem(&unwind_inodes, &area->name);
+	if (!t)
+		return unknown.word;
+	if (t->reason == UNWIND_BY_TABLE)
+		return rule_in_file(t->file, pc - area->start + area->offset - t->shift).word;
+	return step_by_fp(t->reason).word;
+}
+
+/* Finds the rule for an address of the process in w; none if no mapping has it. Not static, so that the verifier looks at it once. */
 __noinline __u64 find_rule(struct walk *w, __u64 pc)
 {
-	union unwind_rule none = { .cfa = CFA_NO_MAPPING };
+	union unwind_rule none = { .cfa = CFA_NONE };
 	struct unwind_mapping *m;
 	__u32 first, left, half;
 	__u8 *slab;
 
-	if (!w)
+	if (!w || !w->version)
 		return none.word;
-	if (!w->version)
-		return step_by_fp(UNWIND_NO_PROCESS).word;
 	slab = slab_of(w->maps);
 	if (!slab || !w->map_count)
 		return none.word;
@@ -404,6 +442,13 @@ static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_
 	return add_frame(s, n);
 }
 
+/* Whether a rule may be another one soon. */
+static __always_inline bool is_passing(union unwind_rule r)
+{
+	return r.cfa == CFA_NO_MAPPING || (r.cfa == CFA_FRAME_POINTER &&
+					   (r.aux == UNWIND_NO_PROCESS || r.aux == UNWIND_PENDING));
+}
+
 /* One step: from the last frame in s to that of its caller. Returns whether the walk is over. Not static, so that the verifier looks at
  * it once, by itself, and not at every way through 127 of them. */
 __noinline int unwind_step(struct scratch *s)
@@ -429,6 +474,10 @@ __noinline int unwind_step(struct scratch *s)
 		r.word = line[1];
 	} else {
 		r.word = find_rule(&s->walk, pc);
+		if (r.cfa == CFA_NONE)
+			r.word = find_rule_by_area(s, pc);
+		if (is_passing(r))
+			name = 0;
 		line[0] = 0; /* who interrupts us must not find half of it */
 		barrier();
 		line[1] = r.word;
@@ -464,9 +513,10 @@ __noinline int unwind_steps(struct scratch *s)
 }
 
 /* Walks the user stack of a thread whose registers are these, into s->user; what is read before lies in the window from its sp on. */
-static __always_inline void unwind(struct scratch *s, struct pt_regs *regs, __u32 tgid,
+static __always_inline void unwind(struct scratch *s, struct task_struct *task, __u32 tgid,
 				   bool windowed)
 {
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	struct unwind_process *p = bpf_map_lookup_elem(&unwind_processes, &tgid);
 	struct walk *w = &s->walk;
 
@@ -476,7 +526,11 @@ static __always_inline void unwind(struct scratch *s, struct pt_regs *regs, __u3
 		w->map_count = p->map_count;
 		w->version = p->version;
 	}
-	w->seed = mix(hash_seed, w->version);
+	w->mm = (__u64)task->mm;
+	/* A process without a version has a name of its own until it runs another program. */
+	w->seed = p ? mix(hash_seed, w->version)
+		    : mix(mix(mix(hash_seed, tgid), task->group_leader->start_time),
+			  task->self_exec_id);
 	w->pc = REGS_IP(regs);
 	w->sp = REGS_SP(regs);
 	w->fp = REGS_FP(regs);
@@ -495,6 +549,15 @@ static __always_inline void unwind(struct scratch *s, struct pt_regs *regs, __u3
 	w->hash = mix(walk_seed(s), w->pc);
 	unwind_steps(s);
 	w->end |= w->reason << 8 | w->fault << 16;
+}
+
+/* Whether the kernel has ended the program of a user thread, at its exit or for another program that it has not begun yet. Its
+ * registers are still those of the system call that did it, but nothing is left of its memory. */
+static __always_inline bool user_side_gone(struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+
+	return !mm || !mm->start_code;
 }
 
 #ifndef OTHER_THREADS
@@ -538,7 +601,7 @@ static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct tas
 		s->user.python = python_stack(&s->python, task, tgid, hash_seed, c);
 		if (!with_tables)
 			return walk_user(s, regs, tgid, c);
-		unwind(s, regs, tgid, false);
+		unwind(s, task, tgid, false);
 		join_goroutine(s, task, tgid, c);
 		return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
 	}

@@ -11,6 +11,7 @@
 //	sideband.go   one dummy event a CPU that tells of fork, exec, mmap and exit
 //	process.go    the history of each address space, from that and from /proc (maps.go)
 //	object.go     the files behind mappings, opened while they can be
+//	unwinder.go   what the kernel side is told of them; tables.go: their unwind tables; needed.go: those of libraries to come
 //	aggregate.go  stacks, counts and accounts as they come from the kernel
 //	emit.go       all of it as one pprof profile; wall.go, scale.go: how time closes
 //	facts.go      what the profile says of how it was measured

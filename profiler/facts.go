@@ -53,7 +53,7 @@ func (e *emitter) verdict(key countKey) verdict {
 		return verdict{quality: None} // lost on the way
 	case hasKernel && kernel.end == bpf.KernelCut:
 		return verdict{quality: Cut}
-	case key.Flags&bpf.KeyKernelThread != 0 && hasKernel:
+	case key.Flags&(bpf.KeyKernelThread|bpf.KeyUserGone) != 0 && hasKernel:
 		return verdict{quality: Whole}
 	case !ok:
 		return verdict{quality: None}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/assaylab/assay/bpf"
 	"github.com/assaylab/assay/internal/elfx"
 )
 
@@ -26,6 +27,8 @@ type object struct {
 	pid     int // of anonymous memory: whose it is
 	root    *os.File
 	dump    *object // of anonymous memory: the jitdump that its process wrote, if any
+
+	introduced bool // to the kernel, see unwinder
 }
 
 // objects holds the files behind mappings. A file is opened when the first frame falls into it, since later it
@@ -231,6 +234,28 @@ func (o *object) bias(m *mapping) uint64 {
 		}
 	}
 	return m.start // the vdso
+}
+
+// inode is what the kernel knows o by, and how far its code is from its vaddrs; false when it has no file, or code in parts.
+func (o *object) inode() (i bpf.UnwindInode, shift uint64, ok bool) {
+	if o.path == vdsoName {
+		return bpf.UnwindInode{}, 0, true
+	}
+	var st unix.Stat_t
+	if o.file == nil || unix.Fstat(int(o.file.Fd()), &st) != nil {
+		return i, 0, false
+	}
+	for _, l := range o.loads {
+		if !l.Executable() {
+			continue
+		}
+		if ok && l.Off-l.Vaddr != shift {
+			return i, 0, false
+		}
+		shift, ok = l.Off-l.Vaddr, true
+	}
+	const minorBits = 20 // of a device in the kernel
+	return bpf.UnwindInode{Number: st.Ino, Mtime: uint64(st.Mtim.Nano()), Dev: unix.Major(st.Dev)<<minorBits | unix.Minor(st.Dev)}, shift, ok
 }
 
 // close closes all files.

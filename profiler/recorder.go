@@ -150,6 +150,9 @@ func (r *Recorder) prepare() (err error) {
 		}
 		if r.unwind != nil {
 			r.unwind.follow(pid, im, r.objects)
+			if len(r.opts.Command) > 0 {
+				r.unwind.foresee(pid, im, r.objects)
+			}
 		}
 		r.agg.look(im)
 	}

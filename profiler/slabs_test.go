@@ -15,6 +15,7 @@ type fakeKernel struct {
 	quiesced  int
 	slabs     []memory
 	processes map[int]bpf.UnwindProcess
+	inodes    map[bpf.UnwindInode]bpf.UnwindInodeTable
 }
 
 // memory is a slab of it.

@@ -43,6 +43,7 @@ type table struct {
 	head   slabRun
 	rows   []slabRun
 	users  map[*unwound]bool
+	inodes map[bpf.UnwindInode]uint64 // of files that it is the table of, each with the shift of its code
 }
 
 // tableOf is the table of a file, which is asked for when it is new.
@@ -58,7 +59,7 @@ func (u *unwinder) tableOf(o *object) *table {
 		}
 		return t
 	}
-	t = &table{object: o, size: o.size(), state: bpf.UnwindPending, users: map[*unwound]bool{}}
+	t = &table{object: o, size: o.size(), state: bpf.UnwindPending, users: map[*unwound]bool{}, inodes: map[bpf.UnwindInode]uint64{}}
 	u.tables[key] = t
 	u.ask(t)
 	return t
@@ -216,8 +217,31 @@ func (u *unwinder) finish(t *table, built *unwind.Table, err error) {
 	u.note(u.tell(t))
 }
 
-// tell brings what the kernel knows of the users of t up to its state.
+// introduce tells the kernel that t is the table of a file: so it unwinds processes of which we have not heard yet.
+func (u *unwinder) introduce(t *table, o *object) error {
+	if o.introduced {
+		return nil
+	}
+	o.introduced = true
+	inode, shift, ok := o.inode()
+	if !ok {
+		return nil
+	}
+	t.inodes[inode] = shift
+	return u.tellInode(t, inode)
+}
+
+func (u *unwinder) tellInode(t *table, inode bpf.UnwindInode) error {
+	return u.kernel.PutUnwindInode(inode, bpf.UnwindInodeTable{Shift: t.inodes[inode], File: uint32(t.head.place), Reason: uint32(t.state)})
+}
+
+// tell brings what the kernel knows of the users of t, and of its files, up to its state.
 func (u *unwinder) tell(t *table) error {
+	for inode := range t.inodes {
+		if err := u.tellInode(t, inode); err != nil {
+			return err
+		}
+	}
 	for p := range t.users {
 		if err := u.correct(p, t); err != nil {
 			return err

@@ -5,6 +5,8 @@ package profiler
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +45,7 @@ type unwindKernel interface {
 	slabKernel
 	PutUnwindProcess(pid int, p bpf.UnwindProcess) error
 	DropUnwindProcess(pid int) error
+	PutUnwindInode(i bpf.UnwindInode, t bpf.UnwindInodeTable) error
 }
 
 // unwindStats count what was done and what had no room.
@@ -111,6 +114,26 @@ func (u *unwinder) update(pid int, im *image, files *objects) {
 		u.take(p, im.pid, &im.maps[p.taken], files)
 	}
 	u.note(u.put(p))
+}
+
+// foresee has the tables made of the libraries that a process will map, which has just begun the program of an image.
+func (u *unwinder) foresee(pid int, im *image, files *objects) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l, err := newLibrarian("/", os.Getenv("LD_LIBRARY_PATH"))
+	if err != nil {
+		u.note(fmt.Errorf("libraries of the command: %w", err))
+		return
+	}
+	for i := range im.maps {
+		if !im.maps[i].isFile() {
+			continue
+		}
+		for _, m := range l.libraries(im.maps[i].path) {
+			o := files.of(pid, &m)
+			u.note(u.introduce(u.tableOf(o), o))
+		}
+	}
 }
 
 // await returns when all tables that were asked for are there, or the time is over.
@@ -201,6 +224,7 @@ func (u *unwinder) take(p *unwound, pid int, m *timedMapping, files *objects) {
 		r.bias = m.obj.bias(&m.mapping)
 		r.table = u.tableOf(m.obj)
 		r.table.users[p] = true
+		u.note(u.introduce(r.table, m.obj))
 	default:
 		r.reason = bpf.UnwindAnonymous
 	}

@@ -3,16 +3,22 @@
 package profiler
 
 import (
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/assaylab/assay/bpf"
+	"github.com/assaylab/assay/internal/elfx"
 	"github.com/assaylab/assay/profiler/unwind"
 )
 
@@ -23,6 +29,11 @@ func (k *fakeKernel) PutUnwindProcess(pid int, p bpf.UnwindProcess) error {
 
 func (k *fakeKernel) DropUnwindProcess(pid int) error {
 	delete(k.processes, pid)
+	return nil
+}
+
+func (k *fakeKernel) PutUnwindInode(i bpf.UnwindInode, t bpf.UnwindInodeTable) error {
+	k.inodes[i] = t
 	return nil
 }
 
@@ -89,7 +100,7 @@ func randomTable(random *rand.Rand, pages int) *unwind.Table {
 
 // testUnwinder builds no tables by itself.
 func testUnwinder(slabsMost int) (*unwinder, *fakeKernel) {
-	k := &fakeKernel{processes: map[int]bpf.UnwindProcess{}}
+	k := &fakeKernel{processes: map[int]bpf.UnwindProcess{}, inodes: map[bpf.UnwindInode]bpf.UnwindInodeTable{}}
 	return &unwinder{
 		kernel: k, slabs: slabs{kernel: k, limit: slabsMost}, tables: map[tableKey]*table{}, procs: map[int]*unwound{},
 		build: make(chan struct{}, 1),
@@ -153,6 +164,41 @@ func TestUnwinder(t *testing.T) {
 	}
 	if u.err != nil {
 		t.Error(u.err)
+	}
+}
+
+// TestInodes: the kernel is told of a file and of what becomes of its table.
+func TestInodes(t *testing.T) {
+	u, k := testUnwinder(16)
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	files := &objects{byKey: map[objectKey]*object{}}
+	im := testImage(1, files, "/a")
+	o := im.maps[0].obj
+	o.file, o.loads = file, []elfx.Load{{Flags: elf.PF_R}, {Flags: elf.PF_X, Off: 0x1000, Vaddr: 0x3000}}
+	u.follow(1, im, files)
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	inode := bpf.UnwindInode{Number: st.Ino, Mtime: uint64(st.Mtim.Nano()), Dev: unix.Major(st.Dev)<<20 | unix.Minor(st.Dev)}
+	minus := func(n uint64) uint64 { return -n }
+	want := bpf.UnwindInodeTable{Shift: minus(0x2000), Reason: uint32(bpf.UnwindPending)}
+	if got, ok := k.inodes[inode]; !ok || got != want {
+		t.Errorf("%+v: %+v, want %+v", k.inodes, got, want)
+	}
+	u.finish(u.next(), randomTable(rand.New(rand.NewPCG(9, 9)), 3), nil)
+	want.Reason, want.File = uint32(bpf.UnwindByTable), uint32(u.tables[tableKey{buildID: "/a"}].head.place)
+	if got := k.inodes[inode]; got != want {
+		t.Errorf("with the table: %+v, want %+v", got, want)
+	}
+	// Code in two parts that lie differently has no one place.
+	o.loads = append(o.loads, elfx.Load{Flags: elf.PF_X, Off: 0x2000, Vaddr: 0x9000})
+	if inode, _, ok := o.inode(); ok {
+		t.Errorf("code in parts has inode %+v", inode)
 	}
 }
 

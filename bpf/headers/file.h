@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* What a file descriptor leads to, as far as our programs read it. */
+/* What a file descriptor or a mapping leads to, as far as our programs read it. */
 #ifndef ASSAY_FILE_H
 #define ASSAY_FILE_H
 
@@ -17,6 +17,7 @@
 
 struct super_block {
 	unsigned long s_magic;
+	__u32 s_dev;
 };
 
 struct inode {
@@ -24,6 +25,22 @@ struct inode {
 	__u32 i_rdev;
 	struct super_block *i_sb;
 	long long i_size;
+	unsigned long i_ino;
+	long long i_mtime_sec; /* since 6.11 */
+	__u32 i_mtime_nsec;
+};
+
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
+struct inode___6_7 {
+	struct timespec64 __i_mtime;
+};
+
+struct inode___5_15 {
+	struct timespec64 i_mtime;
 };
 
 struct qstr {

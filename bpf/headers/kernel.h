@@ -36,6 +36,7 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -115,6 +116,40 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct maple_tree {
+	void *ma_root;
+};
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+};
+
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
+struct mm_struct {
+	struct maple_tree mm_mt; /* its areas, since 6.1 */
+	mm_context_t context;
+	unsigned long start_code;
+};
+
+struct file;
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	unsigned long vm_pgoff;
+	unsigned long vm_flags;
+	struct file *vm_file;
+};
+
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
@@ -125,6 +160,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	struct sched_entity se;
 	__u64 start_time;
+	__u64 self_exec_id;
 	int exit_state;
 	int on_cpu;
 	char comm[16];

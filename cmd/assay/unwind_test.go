@@ -50,6 +50,19 @@ func TestUnwind(t *testing.T) {
 	}
 }
 
+// TestUnwindShortLived records programs that are gone before we hear of them: the kernel side finds by itself which files they have mapped.
+func TestUnwindShortLived(t *testing.T) {
+	settle(t, 1, func(seconds float64) error {
+		loop := fmt.Sprintf("end=$(($(date +%%s%%N) + %d)); while [ $(date +%%s%%N) -lt $end ]; do :; done", int64(seconds*1e9))
+		r := record(t, flags(cpuFlags, "--", "sh", "-c", loop)...)
+		whole, all := r.time(t, "time_ns.whole"), r.time(t, "time_ns.broken")+r.time(t, "time_ns.guessed")+r.time(t, "time_ns.whole")
+		if whole*10 < all*9 {
+			return fmt.Errorf("only %v of %v have a whole stack", whole, all)
+		}
+		return nil
+	})
+}
+
 // checkFrames compares the frames of the program itself with what the source says: work goes down framesDepth calls of down, and calls
 // the bottom from there.
 func checkFrames(p *profile.Profile) error {
