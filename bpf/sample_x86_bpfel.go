@@ -152,6 +152,7 @@ type SampleScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+		Result    uint64
 	}
 	Area struct {
 		_          structs.HostLayout

@@ -41,6 +41,7 @@ struct walk {
 	__u8 fp_ended;  /* code that is known to keep frame pointers had one of 0 */
 #if defined(__TARGET_ARCH_x86)
 	__u64 rdi;
+	__u64 result; /* of the system call that it comes from */
 #else
 	__u64 lr;
 #endif

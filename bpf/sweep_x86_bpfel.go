@@ -193,6 +193,7 @@ type SweepScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+		Result    uint64
 	}
 	Area struct {
 		_          structs.HostLayout

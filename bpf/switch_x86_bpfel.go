@@ -209,6 +209,7 @@ type SwitchScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+		Result    uint64
 	}
 	Area struct {
 		_          structs.HostLayout

@@ -140,6 +140,8 @@ enum unwind_cfa {
 	CFA_END = 8,
 	CFA_FRAME_POINTER = 9, /* aux: enum unwind_reason */
 	CFA_UNSUPPORTED = 10,
+	CFA_CLONED =
+		11, /* the outermost frame in a thread that was just made, else the stack is as at the entry */
 	CFA_NO_MAPPING = 255, /* no rule of a table */
 };
 

@@ -488,6 +488,18 @@ __noinline int unwind_step(struct scratch *s)
 	case CFA_END:
 		s->walk.end = STACK_USER_WHOLE;
 		return 1;
+#if defined(__TARGET_ARCH_x86)
+	case CFA_CLONED:
+		/* The system call is on its way back to two threads: one has a stack, the other's begins here. */
+		if (!s->walk.innermost)
+			return broken(&s->walk, UNWIND_UNSUPPORTED);
+		if (!s->walk.result) {
+			s->walk.end = STACK_USER_WHOLE;
+			return 1;
+		}
+		r.cfa = CFA_SP;
+		break;
+#endif
 	case CFA_SIGNAL:
 		if (!leave_signal(s))
 			return broken(&s->walk, UNWIND_UNREADABLE);
@@ -536,6 +548,7 @@ static __always_inline void unwind(struct scratch *s, struct task_struct *task, 
 	w->fp = REGS_FP(regs);
 #if defined(__TARGET_ARCH_x86)
 	w->rdi = regs->di;
+	w->result = regs->ax;
 #else
 	w->lr = STRIP_PAC(regs->regs[30]);
 #endif

@@ -4,6 +4,8 @@ package main_test
 
 import (
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +63,34 @@ func TestUnwindShortLived(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestUnwindEnds records programs of which no one says where their stacks end: that of a context, that of a thread or a process that clone
+// makes, and those of a C library without call frame information.
+func TestUnwindEnds(t *testing.T) {
+	for _, c := range []struct{ name, compiler, source string }{
+		{"context", "gcc -O2", "context.c"},
+		{"posix_spawn", "gcc -O2", "spawn.c"},
+		{"musl", "musl-gcc -O2 -fomit-frame-pointer", "deep.c"},
+		{"musl, static", "musl-gcc -O2 -fomit-frame-pointer -static", "deep.c"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "program")
+			compiler := strings.Fields(c.compiler)
+			compiler = append(compiler, "-o", program, filepath.Join("..", "..", "bench", "stacks", "programs", c.source))
+			if said, err := exec.Command(compiler[0], compiler[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v: %s", compiler, err, said)
+			}
+			settle(t, 1, func(seconds float64) error {
+				r := record(t, flags(cpuFlags, "--", program, secondsArg(seconds), "30")...)
+				whole, off := r.time(t, "time_ns.whole"), r.time(t, "time_ns.broken")+r.time(t, "time_ns.guessed")
+				if off > 3*time.Millisecond+(whole+off)/50 {
+					return fmt.Errorf("%v of %v have a stack that is not whole", off, whole+off)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // checkFrames compares the frames of the program itself with what the source says: work goes down framesDepth calls of down, and calls

@@ -64,7 +64,7 @@ func cacheName(key string) string {
 }
 
 // Get gives the table of a key, nil when the cache doesn't have it. A file that can't be decoded is removed and its error given:
-// what it said has to be built again.
+// what it said has to be built again. One that another version of Assay wrote is removed without a word.
 func (c *Cache) Get(key string, options Options) (*Table, error) {
 	name := cacheName(key)
 	path := filepath.Join(c.folder, name)
@@ -81,6 +81,9 @@ func (c *Cache) Get(key string, options Options) (*Table, error) {
 		return nil, fmt.Errorf("cache of unwind tables: %w", err)
 	}
 	t, err := Decode(f, info.Size(), options)
+	if errors.Is(err, errVersion) {
+		return nil, c.remove(name)
+	}
 	if errors.Is(err, errCorrupt) {
 		err = errors.Join(err, c.remove(name))
 	}

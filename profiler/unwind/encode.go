@@ -17,7 +17,7 @@ import (
 // rules and pages u32; the Stats, each count u32; the packed rules; of each page its number and its count of rows, u32; the packed rows
 // of all pages; and the CRC-32C of all before, u32.
 const (
-	magic      = "unwind\x00\x04"
+	magic      = "unwind\x00\x05"
 	headerSize = len(magic) + 4 + 2 + 8 + 4 + 4 + 4*statCount
 	statCount  = 4 + int(reasonEnd) - 1
 	pageHead   = 8
@@ -26,6 +26,7 @@ const (
 
 var (
 	errCorrupt = errors.New("corrupt unwind table")
+	errVersion = errors.New("unwind table of another version")
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -132,6 +133,9 @@ func Decode(r io.Reader, size int64, options Options) (*Table, error) {
 		return nil, err
 	}
 	le := binary.LittleEndian
+	if end := len(magic) - 1; string(b[:end]) == magic[:end] && b[end] != magic[end] {
+		return nil, errVersion
+	}
 	if string(b[:len(magic)]) != magic || int64(le.Uint32(b[len(magic):])) != size {
 		return nil, errCorrupt
 	}
@@ -217,7 +221,7 @@ func unpackRule(w uint64) Rule {
 // check refuses rules that no table has.
 func (t *Table) check() error {
 	for i, r := range t.Rules {
-		if r.CFA > CFAUnsupported || r.FP > FPUndefined || r.RA > RAInRCX || (r.CFA == CFANone) != (i == 0) {
+		if r.CFA >= cfaKinds || r.FP > FPUndefined || r.RA > RAInRCX || (r.CFA == CFANone) != (i == 0) {
 			return errCorrupt
 		}
 	}

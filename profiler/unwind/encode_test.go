@@ -49,7 +49,11 @@ func TestDecodeRefuses(t *testing.T) {
 	for i := range good {
 		bad := bytes.Clone(good)
 		bad[i] ^= 0x10
-		if _, err := decode(bad); !errors.Is(err, errCorrupt) && !errors.Is(err, ErrTooLarge) {
+		want := errCorrupt
+		if i == len(magic)-1 {
+			want = errVersion
+		}
+		if _, err := decode(bad); !errors.Is(err, want) && !errors.Is(err, ErrTooLarge) {
 			t.Errorf("byte %d changed: %v", i, err)
 		}
 		if _, err := decode(good[:i]); !errors.Is(err, errCorrupt) {
@@ -107,6 +111,22 @@ func TestCacheCorrupt(t *testing.T) {
 	}
 	if c.total != 0 {
 		t.Errorf("counted %d bytes", c.total)
+	}
+}
+
+// TestCacheVersion: a table of another version is no table, and gone.
+func TestCacheVersion(t *testing.T) {
+	folder := t.TempDir()
+	table := encode(t, build(t, compile(t, "gcc", "bare.c", "-nostdlib")))
+	table[len(magic)-1]--
+	must(t, os.WriteFile(filepath.Join(folder, cacheName("id")), table, 0o600))
+	c, err := OpenCache(folder, 1<<20)
+	must(t, err)
+	if got, err := c.Get("id", Options{}); got != nil || err != nil {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if left, err := os.ReadDir(folder); len(left) != 0 || err != nil {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 

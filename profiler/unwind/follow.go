@@ -4,13 +4,14 @@ package unwind
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 )
 
 // Code that nothing describes (the C library musl, programs that don't unwind, assembly) can be followed: from the first instruction of
 // a function, where the return address lies at the stack pointer, to its last, each instruction moves the stack pointer by what it
 // says. The result is believed where it proves itself: all ways through the function end with the stack pointer back at the return
-// address. Elsewhere the frame pointer has to do, which is a guess.
+// address; or that it is sure to begin where it does, and never returns. Elsewhere the frame pointer has to do, which is a guess.
 
 // place is how the stack looks before an instruction. Distances are in bytes below the CFA.
 type place struct {
@@ -65,9 +66,11 @@ type follower struct {
 	at         place
 	reached    bool  // the instruction before leads on to the next
 	called     bool  // and is a call, which may not return
+	lastCalls  bool  // the last that was no nop is a call
 	jumped     place // before the last jump to a place in a register
 	jumps      bool  // there was one
 	returns    int   // ways to end that prove something
+	sure       bool  // it begins where it does
 	spans      []stay
 	doubted    int // the first of spans that was supposed last
 }
@@ -88,8 +91,8 @@ func newFollower() *follower {
 }
 
 // follow gives the places of the function from start to end, each with a rule; false when its ends don't prove them. A jump to where function
-// says that one may begin is such an end. The instructions are those of code at vaddr. What it gives is valid until the next call.
-func (f *follower) follow(code []instruction, vaddr, start, end uint64, function func(vaddr uint64) bool) ([]stay, bool) {
+// says that one may begin is such an end; sure says that something calls it. The instructions are those of code at vaddr. What it gives is valid until the next call.
+func (f *follower) follow(code []instruction, vaddr, start, end uint64, sure bool, function func(vaddr uint64) bool) ([]stay, bool) {
 	if end-start > maxFunction {
 		return nil, false
 	}
@@ -100,11 +103,11 @@ func (f *follower) follow(code []instruction, vaddr, start, end uint64, function
 		clear(f.supposed)
 		*f = follower{
 			start: start, end: end, function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
-			at: atEntry, reached: true, spans: f.spans[:0],
+			at: atEntry, reached: true, spans: f.spans[:0], sure: sure,
 		}
 		proven := f.run(code, vaddr)
 		if len(f.learnt) == known {
-			return f.spans, proven && f.returns > 0
+			return f.spans, proven && (f.returns > 0 || f.never())
 		}
 	}
 	return nil, false
@@ -125,6 +128,7 @@ func (f *follower) run(code []instruction, vaddr uint64) bool {
 		}
 		f.say(pc, next)
 		f.called = i.kind == call || i.kind == callTo
+		f.lastCalls = f.called || f.lastCalls && i.kind == nop
 		if !f.step(i, next) {
 			if !f.at.doubt {
 				return false
@@ -133,6 +137,11 @@ func (f *follower) run(code []instruction, vaddr uint64) bool {
 		}
 	}
 	return true
+}
+
+// never says whether the function never returns: nothing is in doubt, and it ends with a call, or nothing leads to its end.
+func (f *follower) never() bool {
+	return f.sure && (!f.reached || f.lastCalls) && !slices.ContainsFunc(f.spans, func(s stay) bool { return s.place.doubt })
 }
 
 // confirm says that what was supposed is right.
@@ -348,9 +357,9 @@ func (p *place) popFP() {
 	p.sp -= word
 }
 
-// functionsOf gives where functions begin in code at vaddr, sorted: at starts, which it may change, where calls lead, and jumps from one function into
-// another, if something ends before.
-func functionsOf(code []instruction, vaddr uint64, starts []uint64) []uint64 {
+// functionsOf gives where functions begin in code at vaddr, sorted: at starts, which it may change, where calls lead, which is sure; and
+// if something ends before, jumps from one function into another, and addresses that one takes in another.
+func functionsOf(text []byte, code []instruction, vaddr uint64, starts []uint64) (all, sure []uint64) {
 	for n := range code {
 		if i := &code[n]; i.kind == callTo {
 			if to, ok := targetOf(code, i); ok {
@@ -360,21 +369,38 @@ func functionsOf(code []instruction, vaddr uint64, starts []uint64) []uint64 {
 	}
 	slices.Sort(starts)
 	starts = slices.Compact(starts)
-	known := len(starts)
+	sure = slices.DeleteFunc(slices.Clone(starts), func(start uint64) bool { return start == vaddr }) // where the code was cut
 	for n := range code {
 		i := &code[n]
+		takes := takesAddress(text[i.at:i.next()])
+		if takes {
+			i = &instruction{at: i.at, size: i.size, kind: i.kind, arg: int32(binary.LittleEndian.Uint32(text[i.at+leaSize-4:]))}
+		}
 		to, ok := targetOf(code, i)
-		if i.kind != jumpTo || !ok || (vaddr+to)%16 != 0 || !endsBefore(code, to) {
+		if !takes && i.kind != jumpTo || !ok || (vaddr+to)%16 != 0 || !endsBefore(code, to) {
 			continue
 		}
-		from, _ := slices.BinarySearch(starts[:known], vaddr+uint64(i.at)+1)
-		into, _ := slices.BinarySearch(starts[:known], vaddr+to)
-		if from != into {
-			starts = append(starts, vaddr+to)
+		from, _ := slices.BinarySearch(starts, vaddr+uint64(i.at)+1)
+		into, _ := slices.BinarySearch(starts, vaddr+to)
+		if from == into {
+			continue
+		}
+		all = append(all, vaddr+to)
+		if takes {
+			sure = append(sure, vaddr+to)
 		}
 	}
-	slices.Sort(starts)
-	return slices.Compact(starts)
+	all = append(all, starts...)
+	slices.Sort(all)
+	slices.Sort(sure)
+	return slices.Compact(all), slices.Compact(sure)
+}
+
+const leaSize = 7 // bytes of lea with an address relative to the instruction pointer
+
+// takesAddress says whether an instruction is such a lea.
+func takesAddress(code []byte) bool {
+	return len(code) == leaSize && code[0]&0xf8 == 0x48 && code[1] == 0x8d && code[2]&0xc7 == 0x05
 }
 
 // targetOf is the offset in the code where an instruction leads; false when that is elsewhere.
@@ -403,7 +429,7 @@ func indexOf(code []instruction, off uint64) int {
 func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error {
 	end := vaddr + uint64(len(bytes))
 	code := instructions(bytes)
-	starts = functionsOf(code, vaddr, starts)
+	starts, sure := functionsOf(bytes, code, vaddr, starts)
 	function := func(target uint64) bool {
 		_, ok := slices.BinarySearch(starts, target)
 		return ok || target < vaddr || target >= end
@@ -418,7 +444,8 @@ func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error 
 			body = body[1:]
 		}
 		if len(body) > 0 {
-			if err := b.followFunction(body, vaddr, limit, function); err != nil {
+			_, isSure := slices.BinarySearch(sure, start)
+			if err := b.followFunction(body, vaddr, limit, isSure, function); err != nil {
 				return err
 			}
 		}
@@ -427,9 +454,9 @@ func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error 
 }
 
 // followFunction lays out the function of some of the instructions of the code at vaddr.
-func (b *builder) followFunction(body []instruction, vaddr, end uint64, function func(vaddr uint64) bool) error {
+func (b *builder) followFunction(body []instruction, vaddr, end uint64, sure bool, function func(vaddr uint64) bool) error {
 	start := vaddr + uint64(body[0].at)
-	spans, proven := b.follower.follow(body, vaddr, start, end, function)
+	spans, proven := b.follower.follow(body, vaddr, start, end, sure, function)
 	if !proven {
 		return b.layout.span(start, end, Rule{CFA: CFAFramePointer})
 	}

@@ -3,6 +3,7 @@
 package unwind
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/assaylab/assay/internal/elfx"
@@ -31,6 +32,13 @@ func followFile(t *testing.T, path string) {
 	for _, e := range o.functions {
 		starts[e.start] = true
 	}
+	section, ok := image.Section(".text")
+	if !ok {
+		t.Fatal("no .text")
+	}
+	text := make([]byte, section.Size)
+	must(t, image.ReadAt(text, section.Off))
+	_, sure := functionsOf(text, instructions(text), section.Addr, nil)
 	function := func(vaddr uint64) bool {
 		_, described := o.find(vaddr)
 		return starts[vaddr] || !described
@@ -43,7 +51,7 @@ func followFile(t *testing.T, path string) {
 		functions++
 		code := make([]byte, e.end-e.start)
 		must(t, image.ReadAt(code, off))
-		spans, ok := follower.follow(instructions(code), e.start, e.start, e.end, function)
+		spans, ok := follower.follow(instructions(code), e.start, e.start, e.end, slices.Contains(sure, e.start), function)
 		if !ok {
 			continue
 		}

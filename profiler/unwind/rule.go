@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// CFA says how the canonical frame address is computed, and with CFASignal to CFAUnsupported all there is to say of a frame.
+// CFA says how the canonical frame address is computed, and with CFASignal to CFACloned all there is to say of a frame.
 // The numbers are those of `enum unwind_cfa` in eBPF.
 type CFA uint8
 
@@ -24,6 +24,8 @@ const (
 	CFAEnd                     // the outermost frame of a thread
 	CFAFramePointer            // not described; by frame pointer, if it was set
 	CFAUnsupported             // described in a way that is not kept; Aux has the Reason
+	CFACloned                  // the outermost frame where the system call that it comes from returned 0, as clone does in the new thread; else stack pointer + CFAOffset (x86-64)
+	cfaKinds
 )
 
 // FP says where the frame pointer of the caller is (RBP, X29).

@@ -19,6 +19,8 @@ const (
 	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
 	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
 	pltArmHead  = 32        // bytes before the first entry (arm64)
+
+	maxLandmarks = 64 // of a file
 )
 
 // EntryCode is how many bytes of assembly there are at the entry of a program, from which it doesn't return.
@@ -35,6 +37,7 @@ func (b *builder) findKnown() {
 	if entry := b.file.Entry(); entry != 0 && !b.golang {
 		b.know(entry, entry+EntryCode, Rule{CFA: CFAEnd})
 	}
+	b.findLandmarks()
 	sections, err := b.file.Sections()
 	if err != nil {
 		return // a file may have lost them
@@ -48,6 +51,23 @@ func (b *builder) findKnown() {
 			b.knowPLT(s.Addr, s.Addr+s.Size)
 		case ".plt.got", ".plt.sec", ".iplt":
 			b.know(s.Addr, s.Addr+s.Size, b.mach.atEntry())
+		}
+	}
+}
+
+// findLandmarks finds code of C libraries that doesn't say what is known of it.
+func (b *builder) findLandmarks() {
+	for _, l := range b.mach.landmarks {
+		found := 0
+		for _, c := range b.code {
+			for at := c.start; found < maxLandmarks; found++ {
+				next, err := b.find(at, c.end, []byte(l.code))
+				if err != nil || next == c.end {
+					break
+				}
+				b.know(next-l.before, next+l.after, l.rule)
+				at = next + 1
+			}
 		}
 	}
 }
@@ -89,11 +109,15 @@ func (b *builder) sortKnown() {
 // fill lays out what is known of the code before a vaddr that no function describes.
 func (b *builder) fill(to uint64) error {
 	from := b.layout.end
-	if to < from+padding {
+	least := uint64(padding)
+	if len(b.known) > 0 && b.known[0].start < to {
+		least = 1
+	}
+	if to < from+least {
 		return nil
 	}
 	for _, c := range b.code {
-		if start, end := max(from, c.start), min(to, c.end); start+padding <= end {
+		if start, end := max(from, c.start), min(to, c.end); start+least <= end {
 			if err := b.fillCode(start, end); err != nil {
 				return err
 			}
@@ -102,8 +126,9 @@ func (b *builder) fill(to uint64) error {
 	return nil
 }
 
-// endClone lays out the end of the C library's clone for who called it, which lies before the start of the new thread, where all stacks
-// end. It is not described, from its system call on, since what holds for the one is wrong in the other.
+// endClone lays out the end of the C library's clone, which lies before the start of the new thread, where all stacks
+// end. It is not described, from its system call on, since what holds for who called it is wrong in the new thread: that is told from
+// the other by what the call returned, on arm64 it is not.
 func (b *builder) endClone(start uint64) error {
 	end := b.layout.end
 	if b.layout.last == 0 || start <= end || start-end >= padding {
@@ -113,7 +138,11 @@ func (b *builder) endClone(start uint64) error {
 	if err != nil || !bytes.HasPrefix(code, b.mach.syscall) {
 		return err
 	}
-	return b.layout.span(end, start, b.table.Rules[b.layout.last])
+	r := b.table.Rules[b.layout.last]
+	if r == amd64.atEntry() {
+		r.CFA = CFACloned
+	}
+	return b.layout.span(end, start, r)
 }
 
 // fillCode is fill for code of one segment.
@@ -233,15 +262,23 @@ func (b *builder) startsIn(from, to uint64) []uint64 {
 // trampoline finds the code that a signal handler returns to, which asks the kernel for rt_sigreturn: the vaddr of the byte before it,
 // because a walk asks for the return address - 1. It gives to when there is none.
 func (b *builder) trampoline(from, to uint64) (uint64, error) {
-	pattern := b.mach.sigreturn
+	at, err := b.find(from, to, b.mach.sigreturn)
+	if err != nil || at == to {
+		return to, err
+	}
+	return max(at, from+1) - 1, nil
+}
+
+// find finds the first place of some bytes in code, to when there is none.
+func (b *builder) find(from, to uint64, pattern []byte) (uint64, error) {
 	for at := from; at < to; {
 		n := min(to-at, windowSize)
 		code, err := b.bytes(at, n)
 		if err != nil {
-			return 0, err
+			return to, err
 		}
 		if i := bytes.Index(code, pattern); i >= 0 {
-			return max(at+uint64(i), from+1) - 1, nil
+			return at + uint64(i), nil
 		}
 		if n < windowSize {
 			break

@@ -66,7 +66,11 @@ func TestClone(t *testing.T) {
 	}
 	asked := uint64(at + len(call)) // this library has its code where it is in the file
 	for _, vaddr := range []uint64{asked - 1, asked, asked + 2} {
-		if r, _ := table.Find(vaddr); r != amd64.atEntry() {
+		want := amd64.atEntry()
+		if vaddr >= asked {
+			want.CFA = CFACloned
+		}
+		if r, _ := table.Find(vaddr); r != want {
 			t.Errorf("%#x: %+v", vaddr, r)
 		}
 	}
@@ -101,6 +105,23 @@ func TestKnown(t *testing.T) {
 	static := compile(t, "gcc", "frames.c", "-static")
 	dynamic := compile(t, "gcc", "frames.c", "-no-pie", "-Wl,--no-ld-generated-unwind-info")
 	cross := compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2")
+	// after gives the vaddr that lies some bytes behind the begin of some code.
+	after := func(code string, off uint64) func(f *elf.File) uint64 {
+		return func(f *elf.File) uint64 {
+			text := f.Section(".text")
+			data, err := text.Data()
+			must(t, err)
+			i := bytes.Index(data, []byte(code))
+			if i < 0 {
+				t.Fatalf("no code % x", code)
+			}
+			return text.Addr + uint64(i) + off
+		}
+	}
+	const context = "\x48\x89\xdc\x48\x8b\x3c\x24\x48\x85\xff"           // __start_context
+	const clone = "\x4d\x89\xc8\x4c\x8b\x54\x24\x08\xb8\x38\x00\x00\x00" // mov r8, r9; mov r10, [rsp+8]; mov eax, 56; then it calls
+	const main = "\xff\xd3\x89\xc7\xe8"                                  // musl: call rbx; mov edi, eax; call exit
+	cloned := Rule{CFA: CFACloned, CFAOffset: 1, RA: RAAtCFA}
 	enter := Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA}
 	enterArm := Rule{CFA: CFASP, RA: RAInLR}
 	lazy := Rule{CFA: CFAPLT, CFAOffset: 1, RA: RAAtCFA, Aux: 11}
@@ -112,6 +133,13 @@ func TestKnown(t *testing.T) {
 		{"entry of the dynamic linker", "/lib64/ld-linux-x86-64.so.2", entry, Rule{CFA: CFAEnd}},
 		{"entry of a program", static, entry, Rule{CFA: CFAEnd}},
 		{"start of a program for arm64", cross, func(f *elf.File) uint64 { return f.Entry + 4 }, Rule{CFA: CFAEnd}},
+		{"return from the function of makecontext", libc, after(context, ^uint64(0)), Rule{CFA: CFAEnd}},
+		{"start of the context itself", libc, after(context, 0), enter},
+		{"before the system call of clone", libc, after(clone, 12), enter},
+		{"system call of clone", libc, after(clone, 14), cloned},
+		{"behind the system call of clone", libc, after(clone, 22), cloned},
+		{"new thread of clone", libc, after(clone, 23), Rule{CFA: CFAEnd}},
+		{"call of main in musl", musl, after(main, 1), Rule{CFA: CFASP, CFAOffset: 6, RA: RAAtCFA, FP: FPAtCFA, FPOffset: -4}},
 		{"PLT of a static program", static, plt(0x10), enter},
 		{"head of a PLT", dynamic, plt(0), Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA}},
 		{"head of a PLT, after its push", dynamic, plt(6), Rule{CFA: CFASP, CFAOffset: 3, RA: RAAtCFA}},
