@@ -153,6 +153,7 @@ __noinline __u64 find_rule_by_area(struct scratch *s, __u64 pc)
 {
 	union unwind_rule none = { .cfa = CFA_NO_MAPPING }, unknown = none;
 	struct unwind_inode_table *t;
+	struct unwind_inode name;
 	struct area *area;
 	__u64 mm;
 
@@ -168,7 +169,8 @@ __noinline __u64 find_rule_by_area(struct scratch *s, __u64 pc)
 		return none.word;
 	if (!name_file(area, mm))
 		return step_by_fp(UNWIND_ANONYMOUS).word;
-	t = bpf_map_lookup_elem(&unwind_inodes, &area->name);
+	name = area->name; /* 6.1 takes no key from memory of an argument */
+	t = bpf_map_lookup_elem(&unwind_inodes, &name);
 	if (!t)
 		return unknown.word;
 	if (t->reason == UNWIND_BY_TABLE)
