@@ -23,6 +23,14 @@ struct {
 	__type(value, struct scratch);
 } sweep_scratch SEC(".maps");
 
+/* The account of a thread of which nothing was heard: too big for the stack, as deep as a walk goes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct account);
+} unheard SEC(".maps");
+
 /* CPU time of the wanted threads: [0] summed by a sweep, [1] of those that ended. */
 struct cpu_time {
 	__u64 ns;
@@ -299,7 +307,7 @@ static __always_inline void close_account(struct seq_file *seq, struct task_stru
 	struct control *ctl = get_control();
 	__u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&sweep_scratch, &zero);
-	struct account *a, none = {};
+	struct account *a;
 	struct thread_record *t;
 	__u64 off, queued = 0;
 	struct ids ids;
@@ -312,10 +320,13 @@ static __always_inline void close_account(struct seq_file *seq, struct task_stru
 		/* Nothing was heard of it: it ran, or waited, all the time. */
 		if (task->start_time > ctl->end_mono)
 			return;
-		none.state = state_of(task->__state);
-		none.on_at = task->on_cpu ? ctl->start : 0;
-		none.out_at = ctl->start;
-		a = &none;
+		a = bpf_map_lookup_elem(&unheard, &zero);
+		if (!a)
+			return;
+		__builtin_memset(a, 0, sizeof(*a));
+		a->state = state_of(task->__state);
+		a->on_at = task->on_cpu ? ctl->start : 0;
+		a->out_at = ctl->start;
 	}
 	if (!a->begin) {
 		a->begin = ctl->start;

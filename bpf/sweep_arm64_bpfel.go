@@ -378,6 +378,7 @@ const (
 	SweepMapSeen             = "seen"
 	SweepMapSweepScratch     = "sweep_scratch"
 	SweepMapTargets          = "targets"
+	SweepMapUnheard          = "unheard"
 	SweepMapUnwindInodes     = "unwind_inodes"
 	SweepMapUnwindKept       = "unwind_kept"
 	SweepMapUnwindProcesses  = "unwind_processes"
@@ -479,6 +480,7 @@ type SweepMapSpecs struct {
 	Seen             *ebpf.MapSpec `ebpf:"seen"`
 	SweepScratch     *ebpf.MapSpec `ebpf:"sweep_scratch"`
 	Targets          *ebpf.MapSpec `ebpf:"targets"`
+	Unheard          *ebpf.MapSpec `ebpf:"unheard"`
 	UnwindInodes     *ebpf.MapSpec `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.MapSpec `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
@@ -542,6 +544,7 @@ type SweepMaps struct {
 	Seen             *ebpf.Map `ebpf:"seen"`
 	SweepScratch     *ebpf.Map `ebpf:"sweep_scratch"`
 	Targets          *ebpf.Map `ebpf:"targets"`
+	Unheard          *ebpf.Map `ebpf:"unheard"`
 	UnwindInodes     *ebpf.Map `ebpf:"unwind_inodes"`
 	UnwindKept       *ebpf.Map `ebpf:"unwind_kept"`
 	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
@@ -567,6 +570,7 @@ func (m *SweepMaps) Close() error {
 		m.Seen,
 		m.SweepScratch,
 		m.Targets,
+		m.Unheard,
 		m.UnwindInodes,
 		m.UnwindKept,
 		m.UnwindProcesses,
