@@ -215,6 +215,7 @@ static inline ns_t had_cpu_ns(void)
  * (CONFIG_PARAVIRT_TIME_ACCOUNTING), and perf's what happens between the choice of the thread and its first instruction. */
 struct span {
 	ns_t least, most, longest;
+	ns_t by_cpu; /* what the thread neither queued nor had a CPU for, by cpu_ns alone */
 	ns_t wall, cpu, had, queued; /* at the beginning */
 };
 
@@ -229,10 +230,11 @@ static inline void span_begin(struct span *s)
 static inline void span_end(struct span *s)
 {
 	ns_t took = mono_ns() - s->wall, cpu = cpu_ns() - s->cpu, had = had_cpu_ns() - s->had;
-	ns_t busy = queued_ns() - s->queued + (cpu > had ? cpu : had);
+	ns_t idle = took - (queued_ns() - s->queued);
 
 	s->most += took;
-	s->least += took - busy;
+	s->least += idle - (cpu > had ? cpu : had);
+	s->by_cpu += idle - cpu;
 	if (took > s->longest)
 		s->longest = took;
 }
@@ -240,6 +242,7 @@ static inline void span_end(struct span *s)
 static inline void span_say(const struct span *s, const char *name)
 {
 	say("least_ns", name, s->least);
+	say("by_cpu_ns", name, s->by_cpu);
 	say("most_ns", name, s->most);
 	say("longest_ns", name, s->longest);
 }
