@@ -3,8 +3,6 @@
 package profiler
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -18,15 +16,11 @@ import (
 // golangs are the processes of Go: the kernel is told where their threads keep the goroutine that they run, and sends its labels, with their
 // text.
 type golangs struct {
-	files   *objects
-	add     func(pid int, p bpf.GoProcess) error
-	remove  func(pid int) error
-	known   map[*object]*golang.Program // nil in most
-	told    map[int]*image              // for which the kernel was told, by PID
-	sets    map[uint64][]bpf.Label
-	unknown map[string]bool // why there are no labels, one line a file
-	cut     uint64          // sets that are not whole
-	lost    uint64          // sets that found no room
+	runtimes[*golang.Program, bpf.GoProcess] // nil in most files
+
+	sets map[uint64][]bpf.Label
+	cut  uint64 // sets that are not whole
+	lost uint64 // sets that found no room
 }
 
 // maxLabelSets bounds how many different sets of labels a recording keeps, 1 KB at most each.
@@ -34,8 +28,12 @@ const maxLabelSets = 1 << 17
 
 func newGolangs(files *objects, k *bpf.Kernel) *golangs {
 	return &golangs{
-		files: files, add: k.AddGo, remove: k.RemoveGo, known: map[*object]*golang.Program{}, told: map[int]*image{},
-		sets: map[uint64][]bpf.Label{}, unknown: map[string]bool{},
+		runtimes: runtimes[*golang.Program, bpf.GoProcess]{
+			files: files, lacks: "goroutines", add: k.AddGo, remove: k.RemoveGo,
+			read:  func(e *elfx.File, _ string) (*golang.Program, error) { return golang.Inspect(e) },
+			known: map[*object]*golang.Program{}, told: map[int]*image{}, unknown: map[string]bool{},
+		},
+		sets: map[uint64][]bpf.Label{},
 	}
 }
 
@@ -45,10 +43,11 @@ func (gs *golangs) see(im *image, m *timedMapping) {
 	if gs.told[im.pid] == im || !golang.MayHold(path) {
 		return
 	}
-	if m.obj == nil {
-		m.obj = gs.files.of(im.pid, &m.mapping)
+	o := gs.object(im, m)
+	if len(o.loads) == 0 { // not an ELF file, or not to be read
+		return
 	}
-	p := gs.inspect(m.obj, path)
+	p := gs.inspect(o, path)
 	if p == nil {
 		return
 	}
@@ -57,56 +56,7 @@ func (gs *golangs) see(im *image, m *timedMapping) {
 	if y.Map {
 		told.Form = bpf.GoLabelMap
 	}
-	if err := gs.add(im.pid, told); err != nil {
-		gs.unknown[err.Error()] = true
-		return
-	}
-	gs.told[im.pid] = im
-}
-
-// forget takes back what the kernel was told of a process, unless that was of this image.
-func (gs *golangs) forget(pid int, but *image) {
-	if im, ok := gs.told[pid]; !ok || im == but {
-		return
-	}
-	delete(gs.told, pid)
-	if err := gs.remove(pid); err != nil {
-		gs.unknown[err.Error()] = true
-	}
-}
-
-func (gs *golangs) inspect(o *object, path string) *golang.Program {
-	p, ok := gs.known[o]
-	if ok {
-		return p
-	}
-	p, err := inspectGo(o)
-	if err != nil {
-		gs.unknown[fmt.Sprintf("no goroutines of %s: %v", path, err)] = true
-	}
-	gs.known[o] = p
-	return p
-}
-
-func inspectGo(o *object) (*golang.Program, error) {
-	if len(o.loads) == 0 {
-		return nil, nil // not an ELF file, or not to be read
-	}
-	view, err := o.view()
-	if err != nil {
-		return nil, err
-	}
-	e, err := elfx.Open(view, view.Size())
-	if err != nil {
-		return nil, err
-	}
-	return golang.Inspect(e)
-}
-
-// reasons are why there are no labels where there may be some.
-func (gs *golangs) reasons() []string {
-	all := slices.Sorted(maps.Keys(gs.unknown))
-	return all[:min(len(all), maxReasons)]
+	gs.tell(im, told)
 }
 
 // Labels keeps a new set of labels.

@@ -3,9 +3,6 @@
 package profiler
 
 import (
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/assaylab/assay/bpf"
@@ -16,17 +13,13 @@ import (
 // pythons are the processes that run CPython: the kernel is told where they keep their frames, and what it sends of these is read
 // while they live.
 type pythons struct {
-	files   *objects
-	add     func(pid int, p bpf.PythonProcess) error
-	remove  func(pid int) error
-	known   map[*object]interpreterFile
-	told    map[int]*image // for which the kernel was told, by PID
-	stacks  map[uint64]pythonStack
-	frames  map[pythonFrame]*pythonFrame // of all stacks, each once
-	kept    int                          // bytes in the images' caches of code
-	cached  []*image                     // that have one
-	unknown map[string]bool              // why there are no frames of Python, one line a file
-	lost    uint64                       // frames whose code could not be read
+	runtimes[interpreterFile, bpf.PythonProcess]
+
+	stacks map[uint64]pythonStack
+	frames map[pythonFrame]*pythonFrame // of all stacks, each once
+	kept   int                          // bytes in the images' caches of code
+	cached []*image                     // that have one
+	lost   uint64                       // frames whose code could not be read
 }
 
 // interpreterFile is what an ELF file has for us, both nil in most.
@@ -65,9 +58,11 @@ const maxCodeBytes = 64 << 20
 
 func newPythons(files *objects, k *bpf.Kernel) *pythons {
 	return &pythons{
-		files: files, add: k.AddPython, remove: k.RemovePython,
-		known: map[*object]interpreterFile{}, told: map[int]*image{}, stacks: map[uint64]pythonStack{},
-		frames: map[pythonFrame]*pythonFrame{}, unknown: map[string]bool{},
+		runtimes: runtimes[interpreterFile, bpf.PythonProcess]{
+			files: files, lacks: "frames of Python", read: inspectInterpreter, add: k.AddPython, remove: k.RemovePython,
+			known: map[*object]interpreterFile{}, told: map[int]*image{}, unknown: map[string]bool{},
+		},
+		stacks: map[uint64]pythonStack{}, frames: map[pythonFrame]*pythonFrame{},
 	}
 }
 
@@ -77,13 +72,11 @@ func (ps *pythons) see(im *image, m *timedMapping) {
 	if !python.MayHold(path) && !python.MayBeLibc(path) {
 		return
 	}
-	if m.obj == nil {
-		m.obj = ps.files.of(im.pid, &m.mapping)
-	}
+	o := ps.object(im, m)
 	py := &im.python
-	f := ps.inspect(m.obj, path)
+	f := ps.inspect(o, path)
 	if f.library != nil {
-		if seg, ok := m.obj.segment(m.off); ok {
+		if seg, ok := o.segment(m.off); ok {
 			py.library, py.bias = f.library, m.start-m.off+seg.Off-seg.Vaddr
 		}
 	}
@@ -93,55 +86,10 @@ func (ps *pythons) see(im *image, m *timedMapping) {
 	if py.library == nil || py.libc == nil || ps.told[im.pid] == im {
 		return
 	}
-	if err := ps.add(im.pid, pythonProcess(py)); err != nil {
-		ps.unknown[err.Error()] = true
-		return
-	}
-	ps.told[im.pid] = im
+	ps.tell(im, pythonProcess(py))
 }
 
-// forget takes back what the kernel was told of a process, unless that was of this image.
-func (ps *pythons) forget(pid int, but *image) {
-	if im, ok := ps.told[pid]; !ok || im == but {
-		return
-	}
-	delete(ps.told, pid)
-	if err := ps.remove(pid); err != nil {
-		ps.unknown[err.Error()] = true
-	}
-}
-
-func (ps *pythons) inspect(o *object, path string) interpreterFile {
-	f, ok := ps.known[o]
-	if ok {
-		return f
-	}
-	f, err := inspectInterpreter(o, path)
-	if err != nil {
-		ps.unknown[fmt.Sprintf("no frames of Python of %s: %v", path, err)] = true
-	}
-	ps.known[o] = f
-	return f
-}
-
-// maxReasons bounds how many files a profile tells of that should have frames of Python and don't.
-const maxReasons = 20
-
-// reasons are why there are no frames of Python where there should be.
-func (ps *pythons) reasons() []string {
-	all := slices.Sorted(maps.Keys(ps.unknown))
-	return all[:min(len(all), maxReasons)]
-}
-
-func inspectInterpreter(o *object, path string) (f interpreterFile, err error) {
-	view, err := o.view()
-	if err != nil {
-		return f, err
-	}
-	e, err := elfx.Open(view, view.Size())
-	if err != nil {
-		return f, err
-	}
+func inspectInterpreter(e *elfx.File, path string) (f interpreterFile, err error) {
 	if python.MayHold(path) {
 		f.library, err = python.Inspect(e, path)
 	} else {

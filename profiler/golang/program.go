@@ -115,18 +115,25 @@ func readBuildInfo(f *elfx.File) (version, settings string, err error) {
 	if b[15]&buildInfoInlined == 0 {
 		return "", "", errors.New("goroutines of Go before 1.18 are not read")
 	}
-	version, b = cutString(b[buildInfoHeader:])
-	settings, _ = cutString(b)
+	b = b[buildInfoHeader:]
+	if version, err = takeString(&b); err == nil {
+		settings, err = takeString(&b)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf(".go.buildinfo: %w", err)
+	}
 	return version, settings, nil
 }
 
-// cutString cuts a string off that begins with its length; "" where that is too long.
-func cutString(b []byte) (s string, rest []byte) {
-	length, n := binary.Uvarint(b)
-	if n <= 0 || length > uint64(len(b)-n) {
-		return "", nil
+// takeString takes a string off the front of b: its length, then so many bytes.
+func takeString(b *[]byte) (string, error) {
+	length, n := binary.Uvarint(*b)
+	if n <= 0 || length > uint64(len(*b)-n) {
+		return "", errors.New("a string ends behind it")
 	}
-	return string(b[n : n+int(length)]), b[n+int(length):]
+	s := string((*b)[n : n+int(length)])
+	*b = (*b)[n+int(length):]
+	return s, nil
 }
 
 // The thread-local variable that holds the g, which C knows nothing of, and the size of a pointer.

@@ -73,8 +73,8 @@ func TestLayouts(t *testing.T) {
 			if err != nil || p == nil {
 				t.Fatalf("%s: %+v, %v", command, p, err)
 			}
-			minor, _ := minorOf(p.Version)
-			if _, ok := layouts[minor]; !ok {
+			minor, said := minorOf(p.Version)
+			if _, ok := layouts[minor]; !ok || !said {
 				t.Errorf("%s is not known", p.Version)
 			}
 			told := Layout{Map: p.Layout.Map}
@@ -147,6 +147,26 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, p)
 		case c.wants == "" && err != nil, c.wants != "" && (err == nil || !strings.HasSuffix(err.Error(), c.wants)):
 			t.Errorf("%s: error %v, want %s", c.name, err, c.wants)
+		}
+	}
+}
+
+// TestTakeString takes what is whole, and nothing of what isn't.
+func TestTakeString(t *testing.T) {
+	for _, test := range []struct {
+		in, want, rest string
+		whole          bool
+	}{
+		{"\x03go1rest", "go1", "rest", true},
+		{"\x00", "", "", true},
+		{"", "", "", false},
+		{"\x03go", "", "\x03go", false},
+		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01go", "", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01go", false},
+	} {
+		b := []byte(test.in)
+		got, err := takeString(&b)
+		if (err == nil) != test.whole || got != test.want || string(b) != test.rest {
+			t.Errorf("%q: %q, %v, and left %q", test.in, got, err, b)
 		}
 	}
 }
