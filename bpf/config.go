@@ -70,9 +70,15 @@ func readKernelFacts(types *btf.Spec) (kernelFacts, error) {
 	f.rqClock = hasField(types, "sched_entity", "cfs_rq") && hasField(types, "cfs_rq", "rq") &&
 		hasField(types, "sched_info", "last_queued")
 	f.loop = hasEnum(types, "bpf_func_id", "BPF_FUNC_loop")
-	var allocator *btf.Struct
-	f.allocates = types.TypeByName("bpf_mem_alloc", &allocator) == nil
+	f.allocates = Allocates(types)
 	return f, nil
+}
+
+// Allocates says whether a kernel with the given types lets all programs use tables whose elements are made one by one, those that can sleep
+// and so read user memory, too: since 6.1, which brought the allocator.
+func Allocates(types *btf.Spec) bool {
+	var allocator *btf.Struct
+	return types.TypeByName("bpf_mem_alloc", &allocator) == nil
 }
 
 func hasField(types *btf.Spec, structure, field string) bool {

@@ -290,6 +290,9 @@ func FuzzOpen(f *testing.F) {
 		if id := file.GoBuildID(); len(id) > maxGoBuildID {
 			t.Errorf("Go build ID of %d bytes", len(id))
 		}
+		if d, err := file.Dynamic(); err == nil && len(d.Needed) > len(b) {
+			t.Errorf("%d libraries named in %d bytes", len(d.Needed), len(b))
+		}
 		if s, ok := file.Section(".text"); ok {
 			if _, err := io.ReadAll(io.NewSectionReader(bytes.NewReader(b), int64(s.Off), int64(s.Size))); err != nil {
 				t.Errorf("section %+v: %v", s, err)

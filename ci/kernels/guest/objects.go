@@ -48,7 +48,7 @@ func loadObject(file string, types *btf.Spec) (int, error) {
 		return 0, err
 	}
 	loaded, err := ebpf.NewCollection(spec)
-	if err != nil && !sleepable(types) && dropSighted(spec) {
+	if err != nil && !bpf.Allocates(types) && dropSighted(spec) {
 		loaded, err = ebpf.NewCollection(spec)
 	}
 	if err != nil {
@@ -56,12 +56,6 @@ func loadObject(file string, types *btf.Spec) (int, error) {
 	}
 	defer loaded.Close()
 	return len(loaded.Programs), nil
-}
-
-// sleepable says whether the kernel lets programs that read user memory use tables of all kinds: since 6.1, which brought the allocator.
-func sleepable(types *btf.Spec) bool {
-	var allocator *btf.Struct
-	return types.TypeByName("bpf_mem_alloc", &allocator) == nil
 }
 
 // dropSighted takes away programs that have a blind twin, which assay uses where the kernel refuses them.
