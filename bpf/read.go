@@ -133,6 +133,7 @@ func (k *Kernel) Counters() (Counters, error) {
 		sum.MissedArrivals += c.MissedArrivals
 		sum.MissedLeaves += c.MissedLeaves
 		sum.PythonUnreadable += c.PythonUnreadable
+		sum.CopiesUnsent += c.CopiesUnsent
 		sum.GoroutinesUnreadable += c.GoroutinesUnreadable
 		sum.LabelsUnreadable += c.LabelsUnreadable
 		sum.ClockBackwards += c.ClockBackwards

@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ const (
 	recFlush
 	recPython
 	recLabels
+	recCopy
 )
 
 // Stack is a stack not seen before: its frames, leaf first.
@@ -84,6 +86,20 @@ type Labels struct {
 // Label is a label as it was taken.
 type Label struct{ Key, Value string }
 
+// Copy is a user stack whose walk met code that was not known yet, with the registers of its thread.
+type Copy struct {
+	ID        uint64 // of the Stack
+	At        uint64 // CLOCK_MONOTONIC, ns
+	Tgid      uint32
+	Exact     bool // PC is of the instruction itself, no return address
+	PC        uint64
+	SP        uint64
+	FP        uint64
+	LR        uint64     // arm64
+	Registers [16]uint64 // x86-64, as DWARF numbers them, without RBP and RSP
+	Stack     []byte     // from SP on
+}
+
 // Count is one line of the table of counts.
 type Count struct {
 	Key   CountKey
@@ -103,6 +119,7 @@ type Thread struct {
 // Handler takes the records that cross from the kernel.
 type Handler interface {
 	Stack(Stack)
+	Copy(Copy) // after its Stack
 	Python(Python)
 	Labels(Labels)
 	Count(Count)
@@ -117,6 +134,8 @@ const (
 	stackHeader  = headerBytes + 24
 	pythonHeader = headerBytes + 16
 	labelsHeader = headerBytes + 16
+	copyHeader   = headerBytes + 24 + 8*(4+16)
+	maxCopy      = 16 << 10
 	labelBytes   = 8 + labelKey + labelValue
 	labelKey     = 32
 	labelValue   = 64
@@ -136,6 +155,8 @@ func parse(b []byte, h Handler) (int, error) {
 		return parsePython(b, h)
 	case recLabels:
 		return parseLabels(b, h)
+	case recCopy:
+		return parseCopy(b, h)
 	case recCount:
 		if len(b) < countBytes {
 			return 0, errShort
@@ -178,6 +199,25 @@ func parseStack(b []byte, h Handler) (int, error) {
 		s.Frames[i] = binary.NativeEndian.Uint64(b[stackHeader+8*i:])
 	}
 	h.Stack(s)
+	return end, nil
+}
+
+func parseCopy(b []byte, h Handler) (int, error) {
+	n := int(binary.NativeEndian.Uint32(b[4:]))
+	end := copyHeader + n
+	if n > maxCopy || len(b) < end {
+		return 0, errShort
+	}
+	word := func(i int) uint64 { return binary.NativeEndian.Uint64(b[headerBytes+8*i:]) }
+	c := Copy{
+		ID: word(0), At: word(1), Tgid: uint32(word(2)), Exact: word(2)>>32 != 0,
+		PC: word(3), SP: word(4), FP: word(5), LR: word(6),
+		Stack: bytes.Clone(b[copyHeader:end]),
+	}
+	for i := range c.Registers {
+		c.Registers[i] = word(7 + i)
+	}
+	h.Copy(c)
 	return end, nil
 }
 

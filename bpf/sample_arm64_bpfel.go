@@ -74,6 +74,7 @@ type SampleCounters struct {
 	PythonUnreadable     uint64
 	GoroutinesUnreadable uint64
 	LabelsUnreadable     uint64
+	CopiesUnsent         uint64
 	ClockBackwards       uint64
 }
 
@@ -287,7 +288,27 @@ type SampleScratch struct {
 			Switches         uint64
 		}
 	}
-	Window [256]uint64
+	Copy struct {
+		_ structs.HostLayout
+		H struct {
+			_    structs.HostLayout
+			Type uint32
+			N    uint32
+		}
+		Id        uint64
+		At        uint64
+		Tgid      uint32
+		Exact     uint32
+		Pc        uint64
+		Sp        uint64
+		Fp        uint64
+		Lr        uint64
+		Registers [16]uint64
+		Stack     [2048]uint64
+	}
+	CopiesUntil uint64
+	Copies      uint64
+	Window      [256]uint64
 }
 
 type SampleUnwindFile struct {

@@ -17,6 +17,8 @@ const volatile bool with_tables; /* user stacks by tables, not by frame pointers
 #endif
 #define WINDOW_BELOW 64 /* so much of it below what asked for it */
 #define NO_WINDOW (~0ULL >> 1)
+#define RBX_AT_REGISTER 0
+#define RBX_AT_NONE 1
 #define KWINDOW_BYTES 2048 /* of a kernel stack */
 
 /* Where the walk of a user stack is. */
@@ -41,6 +43,7 @@ struct walk {
 	__u8 fp_ended;  /* code that is known to keep frame pointers had one of 0 */
 #if defined(__TARGET_ARCH_x86)
 	__u64 rdi;
+	__u64 rbx_at; /* where RBX is, RBX_AT_REGISTER or RBX_AT_NONE */
 	__u64 result; /* of the system call that it comes from */
 #else
 	__u64 lr;
@@ -58,6 +61,11 @@ struct scratch {
 	struct go_walk go;
 	struct count_record count;
 	struct thread_record thread;
+#ifndef OTHER_THREADS
+	struct copy_record copy;
+	__u64 copies_until; /* what the copies are counted to, ns */
+	__u64 copies;
+#endif
 	__u64 window[(WINDOW_BYTES > KWINDOW_BYTES ? WINDOW_BYTES : KWINDOW_BYTES) / 8];
 };
 

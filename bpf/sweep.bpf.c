@@ -153,22 +153,12 @@ static __always_inline __u32 walk_other(struct scratch *s, struct task_struct *t
 	return n;
 }
 
-#define PAGE 4096
-
-/* The same by tables: first reads the stack, page by page as far as there are any. */
+/* The same by tables. */
 static __always_inline __u32 unwind_other(struct scratch *s, struct task_struct *task, __u32 tgid)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-	__u64 sp = REGS_SP(regs), at = 0, size = PAGE - (sp & (PAGE - 1));
 
-	for (int i = 0; i < WINDOW_BYTES / PAGE; i++) {
-		if (at > WINDOW_BYTES - PAGE || size > PAGE ||
-		    bpf_copy_from_user_task((void *)s->window + at, size, (void *)(sp + at), task,
-					    0))
-			break;
-		at += size;
-		size = PAGE;
-	}
+	read_pages(s->window, WINDOW_BYTES, REGS_SP(regs), task);
 	unwind(s, task, tgid, true);
 	s->user.end = s->walk.end;
 	return s->walk.n;

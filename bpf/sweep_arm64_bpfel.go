@@ -109,6 +109,7 @@ type SweepCounters struct {
 	PythonUnreadable     uint64
 	GoroutinesUnreadable uint64
 	LabelsUnreadable     uint64
+	CopiesUnsent         uint64
 	ClockBackwards       uint64
 }
 

@@ -109,6 +109,7 @@ type SweepCounters struct {
 	PythonUnreadable     uint64
 	GoroutinesUnreadable uint64
 	LabelsUnreadable     uint64
+	CopiesUnsent         uint64
 	ClockBackwards       uint64
 }
 
@@ -193,6 +194,7 @@ type SweepScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+		RbxAt     uint64
 		Result    uint64
 	}
 	Area struct {

@@ -121,6 +121,7 @@ type SwitchCounters struct {
 	PythonUnreadable     uint64
 	GoroutinesUnreadable uint64
 	LabelsUnreadable     uint64
+	CopiesUnsent         uint64
 	ClockBackwards       uint64
 }
 
@@ -209,6 +210,7 @@ type SwitchScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
+		RbxAt     uint64
 		Result    uint64
 	}
 	Area struct {
@@ -345,7 +347,27 @@ type SwitchScratch struct {
 			Switches         uint64
 		}
 	}
-	Window [256]uint64
+	Copy struct {
+		_ structs.HostLayout
+		H struct {
+			_    structs.HostLayout
+			Type uint32
+			N    uint32
+		}
+		Id        uint64
+		At        uint64
+		Tgid      uint32
+		Exact     uint32
+		Pc        uint64
+		Sp        uint64
+		Fp        uint64
+		Lr        uint64
+		Registers [16]uint64
+		Stack     [2048]uint64
+	}
+	CopiesUntil uint64
+	Copies      uint64
+	Window      [256]uint64
 }
 
 type SwitchUnwindInode struct {

@@ -119,6 +119,7 @@ type SyscallsCounters struct {
 	PythonUnreadable     uint64
 	GoroutinesUnreadable uint64
 	LabelsUnreadable     uint64
+	CopiesUnsent         uint64
 	ClockBackwards       uint64
 }
 

@@ -93,11 +93,12 @@ enum record_type {
 	REC_FLUSH = 4,  /* the table of counts is half full */
 	REC_PYTHON = 5, /* a stack of Python not seen before */
 	REC_LABELS = 6, /* labels of a goroutine not seen before */
+	REC_COPY = 7,   /* a user stack that is walked again when its code is known */
 };
 
 struct record_header {
 	__u32 type;
-	__u32 n; /* REC_STACK, REC_PYTHON: frames; REC_LABELS: labels */
+	__u32 n; /* REC_STACK, REC_PYTHON: frames; REC_LABELS: labels; REC_COPY: bytes */
 };
 
 /* What a stack is, and how its walk ended: the low byte of stack_record.end. */
@@ -142,6 +143,9 @@ enum unwind_cfa {
 	CFA_UNSUPPORTED = 10,
 	CFA_CLONED =
 		11, /* the outermost frame in a thread that was just made, else the stack is as at the entry */
+	CFA_SP_FAR = 12,
+	CFA_FP_FAR = 13,
+	CFA_INDEXED = 14,
 	CFA_NO_MAPPING = 255, /* no rule of a table */
 };
 
@@ -159,6 +163,8 @@ enum unwind_ra {
 	RA_IN_RDI = 3,
 	RA_IN_RCX = 4,
 };
+
+#define BX_LOST 1 /* aux of CFA_SP and CFA_FP on x86-64: where RBX of the caller is, is not known */
 
 /* Offsets in words of 8 bytes. */
 union unwind_rule {
@@ -231,6 +237,24 @@ struct stack_record {
 	__u32 end;    /* enum stack_end | enum unwind_reason << 8 | frame at fault << 16 */
 	__u64 python; /* a user stack: name of the frames of Python that it runs, or 0 */
 	__u64 frames[MAX_FRAMES];
+};
+
+#define COPY_BYTES 16384 /* of a user stack, at most */
+#define REGISTERS 16     /* of x86-64, as DWARF numbers them */
+
+/* A user stack whose walk met code that user space may know soon. */
+struct copy_record {
+	struct record_header h;
+	__u64 id; /* of its stack_record */
+	__u64 at; /* CLOCK_MONOTONIC, ns */
+	__u32 tgid;
+	__u32 exact; /* pc is of the instruction itself, no return address */
+	__u64 pc;
+	__u64 sp;
+	__u64 fp;
+	__u64 lr;                    /* arm64 */
+	__u64 registers[REGISTERS];  /* x86-64 */
+	__u64 stack[COPY_BYTES / 8]; /* from sp on */
 };
 
 #define MAX_PYTHON 128 /* frames of Python */
@@ -381,6 +405,7 @@ struct counters {
 	__u64 python_unreadable; /* Python's own notes of a thread could not be read, or are another thread's */
 	__u64 goroutines_unreadable;
 	__u64 labels_unreadable; /* of a goroutine */
+	__u64 copies_unsent;     /* stacks that could have been walked again */
 	__u64 clock_backwards;   /* an interval that came out negative, taken as 0 */
 };
 

@@ -208,6 +208,29 @@ __noinline __u64 find_rule(struct walk *w, __u64 pc)
 	return step_by_fp(m->reason).word;
 }
 
+#define PAGE 4096
+
+#ifdef OTHER_THREADS
+#define READ_USER(to, size, from, task) bpf_copy_from_user_task(to, size, from, task, 0)
+#else
+#define READ_USER(to, size, from, task) bpf_probe_read_user(to, size, from)
+#endif
+
+/* Reads the memory of a thread from an address on, page by page as far as there are any. Returns how many bytes that were. */
+static __always_inline __u64 read_pages(void *to, __u64 room, __u64 from, struct task_struct *task)
+{
+	__u64 at = 0, size = PAGE - (from & (PAGE - 1));
+
+	for (int i = 0; i < room / PAGE; i++) {
+		if (at > room - PAGE || size > PAGE ||
+		    READ_USER(to + at, size, (void *)(from + at), task))
+			break;
+		at += size;
+		size = PAGE;
+	}
+	return at;
+}
+
 /* Reads a word of the stack, through a window that is moved along. That of another thread does not move. */
 static __always_inline bool read_stack(struct scratch *s, __u64 addr, __u64 *word)
 {
@@ -254,6 +277,7 @@ static __always_inline bool leave_signal(struct scratch *s)
 	if (!read_stack(s, sp + 40 + 8 * 8, &w->rdi) || !read_stack(s, sp + 40 + 10 * 8, &w->fp) ||
 	    !read_stack(s, sp + 40 + 15 * 8, &w->sp) || !read_stack(s, sp + 40 + 16 * 8, &w->pc))
 		return false;
+	w->rbx_at = sp + 40 + 11 * 8;
 #else
 	/* struct siginfo (128 bytes); struct ucontext: flags, link, stack (40), signal mask (128), up to 16 bytes aligned; fault address (8),
 	 * then x0 to x30, sp, pc */
@@ -309,6 +333,9 @@ static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
 	if (!read_stack(s, fp + 8, &w->pc) || !read_stack(s, fp, &w->fp))
 		return broken(w, UNWIND_UNREADABLE);
 	w->sp = fp + 16;
+#if defined(__TARGET_ARCH_x86)
+	w->rbx_at = RBX_AT_NONE;
+#endif
 	w->exact = false;
 	w->innermost = false;
 	return add_frame(s, n);
@@ -361,29 +388,50 @@ static __always_inline __u64 register_of_thread(__u32 number)
 }
 #endif
 
+#if defined(__TARGET_ARCH_x86)
+#define RBX 3 /* in DWARF */
+
+/* A register of the frame that a walk is at; 0 where it is not known. */
+static __always_inline __u64 register_of_frame(struct scratch *s, __s16 number)
+{
+	struct walk *w = &s->walk;
+	__u64 value = 0;
+
+	if (w->n == 1 || (number == RBX && w->rbx_at == RBX_AT_REGISTER))
+		return register_of_thread(number);
+	if (number == RBX && w->rbx_at != RBX_AT_NONE)
+		read_stack(s, w->rbx_at, &value);
+	return value;
+}
+#endif
+
 /* CFA by a rule of a table; 0 where it is not to be had. */
 static __always_inline __u64 frame_address(struct scratch *s, union unwind_rule r)
 {
 	struct walk *w = &s->walk;
 	__s64 offset = (__s64)r.cfa_offset * 8;
-#if defined(__TARGET_ARCH_x86)
-	__s64 wide = offset + ((__s64)r.aux << 19); /* aux counts 65,536 words more */
-#else
-	__s64 wide = offset;
-#endif
 	__u64 cfa = 0;
 
 	switch (r.cfa) {
 	case CFA_SP:
-		return w->sp + wide;
+		return w->sp + offset;
 	case CFA_FP:
-		return w->fp + wide;
+		return w->fp + offset;
 #if defined(__TARGET_ARCH_x86)
+	case CFA_SP_FAR:
+		return w->sp + offset + ((__s64)r.aux << 19);
+	case CFA_FP_FAR:
+		return w->fp + offset + ((__s64)r.aux << 19);
 	case CFA_PLT:
 		return w->sp + 8 + ((w->pc & 15) >= r.aux) * 8;
 	case CFA_REG:
-		cfa = w->n == 1 ? register_of_thread(r.aux) : 0;
+		cfa = register_of_frame(s, r.aux);
 		return cfa ? cfa + offset : 0;
+	case CFA_INDEXED:
+		if (w->n == 1 &&
+		    read_stack(s, w->sp + offset + register_of_thread(r.aux & 0xff) * 8, &cfa))
+			cfa += (r.aux >> 8) * 8;
+		break;
 	case CFA_DEREF_SP:
 	case CFA_DEREF_FP:
 		if (read_stack(s, (r.cfa == CFA_DEREF_SP ? w->sp : w->fp) + offset, &cfa))
@@ -438,17 +486,23 @@ static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_
 		return broken(w, UNWIND_UNREADABLE);
 	if (r.fp == FP_UNDEFINED)
 		w->fp = 0;
+#if defined(__TARGET_ARCH_x86)
+	if (r.cfa != CFA_SP && r.cfa != CFA_FP && r.cfa != CFA_PLT)
+		w->rbx_at = RBX_AT_NONE;
+	else if (r.aux && r.cfa != CFA_PLT)
+		w->rbx_at = r.aux == BX_LOST ? RBX_AT_NONE : cfa + (__s64)r.aux * 8;
+#endif
 	w->sp = cfa;
 	w->exact = false;
 	w->innermost = false;
 	return add_frame(s, n);
 }
 
-/* Whether a rule may be another one soon. */
-static __always_inline bool is_passing(union unwind_rule r)
+/* Whether what a walk went by, or broke for, may be another thing soon. */
+static __always_inline bool is_passing(__u8 reason)
 {
-	return r.cfa == CFA_NO_MAPPING || (r.cfa == CFA_FRAME_POINTER &&
-					   (r.aux == UNWIND_NO_PROCESS || r.aux == UNWIND_PENDING));
+	return reason == UNWIND_NO_PROCESS || reason == UNWIND_PENDING ||
+	       reason == UNWIND_NO_MAPPING;
 }
 
 /* One step: from the last frame in s to that of its caller. Returns whether the walk is over. Not static, so that the verifier looks at
@@ -478,7 +532,7 @@ __noinline int unwind_step(struct scratch *s)
 		r.word = find_rule(&s->walk, pc);
 		if (r.cfa == CFA_NONE)
 			r.word = find_rule_by_area(s, pc);
-		if (is_passing(r))
+		if (r.cfa == CFA_NO_MAPPING || (r.cfa == CFA_FRAME_POINTER && is_passing(r.aux)))
 			name = 0;
 		line[0] = 0; /* who interrupts us must not find half of it */
 		barrier();
@@ -566,13 +620,27 @@ static __always_inline void unwind(struct scratch *s, struct task_struct *task, 
 	w->end |= w->reason << 8 | w->fault << 16;
 }
 
+/* Whether the kernel is just about to begin a program: the memory is that of the new one, but where to begin is not in the registers yet. All
+ * others of them are cleared before that, on x86-64. */
+static __always_inline bool in_between(struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+
+	return BPF_CORE_READ_BITFIELD(task, in_execve) && !(regs->di | regs->si | regs->dx) &&
+	       REGS_SP(regs) != task->mm->start_stack;
+#else
+	return false;
+#endif
+}
+
 /* Whether the kernel has ended the program of a user thread, at its exit or for another program that it has not begun yet. Its
  * registers are still those of the system call that did it, but nothing is left of its memory. */
 static __always_inline bool user_side_gone(struct task_struct *task)
 {
 	struct mm_struct *mm = task->mm;
 
-	return !mm || !mm->start_code;
+	return !mm || !mm->start_code || in_between(task);
 }
 
 #ifndef OTHER_THREADS
@@ -602,6 +670,75 @@ static __always_inline void join_goroutine(struct scratch *s, struct task_struct
 	w->end |= w->reason << 8 | w->fault << 16;
 }
 
+#define COPIES 1000 /* at most, on a CPU in 2^30 ns */
+
+/* Sends a copy of the user stack of the current thread, which has been published as id. Not static, so that the verifier looks at it
+ * once. */
+__noinline int send_copy(struct scratch *s, __u64 id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	struct counters *c = get_counters();
+	__u64 now = bpf_ktime_get_ns(), bytes, top;
+	struct copy_record *copy;
+
+	if (!s)
+		return 0;
+	if (now > s->copies_until) {
+		s->copies_until = now + (1 << 30);
+		s->copies = 0;
+	}
+	/* Records of what can't be had again go first. */
+	if (s->copies >= COPIES ||
+	    bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 2) {
+		COUNT(c, copies_unsent);
+		return 0;
+	}
+	s->copies++;
+	copy = &s->copy;
+	copy->h.type = REC_COPY;
+	copy->id = id;
+	copy->at = now;
+	copy->tgid = s->user.tgid;
+	copy->exact = REGS_SYSCALL(regs) == NO_SYSCALL;
+	copy->pc = REGS_IP(regs);
+	copy->sp = REGS_SP(regs);
+	copy->fp = REGS_FP(regs);
+#if defined(__TARGET_ARCH_x86)
+	for (int i = 0; i < REGISTERS; i++)
+		copy->registers[i] = register_of_thread(i);
+#else
+	copy->lr = STRIP_PAC(regs->regs[30]);
+#endif
+	bytes = read_pages(copy->stack, COPY_BYTES, copy->sp, task);
+	top = task->mm->start_stack - copy->sp; /* the stack of the first thread ends there */
+	if (bytes > top)
+		bytes = top;
+	if (bytes > COPY_BYTES)
+		bytes = COPY_BYTES;
+	copy->h.n = bytes;
+	if (bpf_ringbuf_output(&records, copy,
+			       __builtin_offsetof(struct copy_record, stack) + bytes, 0))
+		COUNT(c, copies_unsent);
+	return 0;
+}
+
+/* Publishes the user stack of the current thread. Where its walk lacked what user space may know soon, that gets the stack itself, too, and
+ * walks it again: such a stack has a name of its own. */
+static __always_inline __u64 publish_walked(struct scratch *s, struct task_struct *task, __u32 tgid,
+					    struct counters *c)
+{
+	struct walk *w = &s->walk;
+	__u64 id;
+
+	if (!is_passing(w->reason))
+		return publish(&s->user, w->n, w->hash, w->end, tgid, c);
+	w->hash = mix(mix(w->hash, bpf_ktime_get_ns()), task->pid);
+	id = publish(&s->user, w->n, w->hash, w->end, tgid, c);
+	send_copy(s, id);
+	return id;
+}
+
 /* The user stack of the current thread; ctx is that of the program. */
 static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct task_struct *task,
 					__u32 tgid, struct counters *c)
@@ -618,7 +755,7 @@ static __always_inline __u64 user_stack(void *ctx, struct scratch *s, struct tas
 			return walk_user(s, regs, tgid, c);
 		unwind(s, task, tgid, false);
 		join_goroutine(s, task, tgid, c);
-		return publish(&s->user, s->walk.n, s->walk.hash, s->walk.end, tgid, c);
+		return publish_walked(s, task, tgid, c);
 	}
 	bytes = bpf_get_stack(ctx, s->user.frames, sizeof(s->user.frames), BPF_F_USER_STACK);
 	if (bytes <= 0)

@@ -24,7 +24,8 @@ type aggregate struct {
 	flush   chan struct{}
 	catchUp func()    // reads the side band; the caller holds mu
 	unwind  *unwinder // nil: user stacks by frame pointers
-	again   uint64    // stacks that came more than once
+	copies  copies
+	again   uint64 // stacks that came more than once
 }
 
 type stack struct {

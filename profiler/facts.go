@@ -184,6 +184,7 @@ func (r *Recorder) facts(e *emitter, s *scales) (facts.Facts, error) {
 	f.Add("unwind", string(r.opts.Unwind))
 	if r.unwind != nil {
 		r.unwind.facts(&f)
+		r.agg.copies.facts(&f)
 	}
 	f.AddInt("stacks", int64(len(r.agg.stacks)))
 	if err := r.costFacts(&f, costs); err != nil {
@@ -342,6 +343,7 @@ func (r *Recorder) lossFacts(f *facts.Facts, c bpf.Counters) {
 	loss("lost.go_labels", c.LabelsUnreadable)
 	loss("lost.go_label_sets", r.agg.golang.lost)
 	loss("go_label_sets_cut", r.agg.golang.cut)
+	loss("unwind.copies_unsent", c.CopiesUnsent)
 	loss("files_not_held", r.objects.unheld)
 }
 

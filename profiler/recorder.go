@@ -343,6 +343,7 @@ func (r *Recorder) look() error {
 	r.ncpu = max(r.ncpu, len(cpus))
 	if r.unwind != nil {
 		r.unwind.tick(time.Now())
+		r.agg.walkAgain(false)
 	}
 	if r.opts.Progress == nil {
 		return nil
@@ -372,9 +373,6 @@ func (r *Recorder) collect() (*Recording, error) {
 		return nil, err
 	}
 	r.end = time.Now()
-	if r.unwind != nil {
-		r.unwind.stop()
-	}
 	r.steal = max(0, stealTime()-r.steal)
 	err := r.watcher.stop()
 	r.watcher = nil
@@ -383,6 +381,10 @@ func (r *Recorder) collect() (*Recording, error) {
 	}
 	if err := r.readAll(); err != nil {
 		return nil, err
+	}
+	if r.unwind != nil {
+		r.agg.finishCopies()
+		r.unwind.stop()
 	}
 	if err := r.swap(); err != nil {
 		return nil, err

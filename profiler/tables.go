@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/assaylab/assay/bpf"
@@ -309,6 +310,33 @@ func (u *unwinder) loadRows(from []unwind.Page, first uint32, pages []bpf.Unwind
 		b = unwind.AppendRows(b, p.Rows)
 	}
 	return run, n, u.slabs.write(run.place, b)
+}
+
+// find is the rule for a vaddr in a table that the kernel has, as its walk would find it.
+func (u *unwinder) find(t *table, vaddr uint64) (unwind.Rule, error) {
+	file, err := readStruct[bpf.UnwindFile](&u.slabs, t.head.place)
+	number := (vaddr - file.Base) >> 16
+	if err != nil || vaddr < file.Base || number >= uint64(file.PageCount) {
+		return byFramePointer(bpf.UnwindNoRow), err
+	}
+	page, err := readStruct[bpf.UnwindPage](&u.slabs, bpf.Place(file.Pages).Plus(int(number)*8))
+	if err != nil || page.N == 0 {
+		return byFramePointer(bpf.UnwindNoRow), err
+	}
+	row := func(i int) (r unwind.Row) {
+		if err == nil {
+			r, err = readStruct[unwind.Row](&u.slabs, bpf.Place(page.Rows).Plus(i*unwind.RowSize))
+		}
+		return r
+	}
+	after := sort.Search(int(page.N), func(i int) bool { return row(i).Low > uint16(vaddr) })
+	number = uint64(row(max(0, after-1)).Rule)
+	word, ruleErr := readStruct[uint64](&u.slabs, bpf.Place(file.Rules).Plus(int(number)*unwind.RuleSize))
+	rule := unwind.UnpackRule(word)
+	if err = errors.Join(err, ruleErr); err != nil || rule.CFA == unwind.CFANone {
+		return byFramePointer(bpf.UnwindNoRow), err
+	}
+	return rule, nil
 }
 
 // unload gives back what a table takes.

@@ -347,6 +347,16 @@ func appendStruct(b []byte, v any) []byte {
 	return b
 }
 
+// readStruct is the inverse of appendStruct, from a place in slabs.
+func readStruct[T any](s *slabs, at bpf.Place) (v T, err error) {
+	b := make([]byte, binary.Size(v))
+	if err := s.read(at, b); err != nil {
+		return v, err
+	}
+	_, err = binary.Decode(b, binary.LittleEndian, &v)
+	return v, err
+}
+
 // facts says what was given to the kernel, and what was not.
 func (u *unwinder) facts(f *facts.Facts) {
 	u.mu.Lock()

@@ -138,6 +138,7 @@ struct mm_struct {
 	struct maple_tree mm_mt; /* its areas, since 6.1 */
 	mm_context_t context;
 	unsigned long start_code;
+	unsigned long start_stack;
 };
 
 struct file;
@@ -161,6 +162,7 @@ struct task_struct {
 	struct sched_entity se;
 	__u64 start_time;
 	__u64 self_exec_id;
+	unsigned int in_execve : 1;
 	int exit_state;
 	int on_cpu;
 	char comm[16];

@@ -65,6 +65,24 @@ func TestUnwindShortLived(t *testing.T) {
 	})
 }
 
+// TestUnwindUnknown records a program that nothing is known of before its first sample, with a table that takes a while to make: the stacks until then
+// are walked again.
+func TestUnwindUnknown(t *testing.T) {
+	recipe := truth.Recipe{Sources: []string{"frames.cc", "large.S"}, Flags: []string{"-O2", "-fomit-frame-pointer", "-DFUNCTIONS=10000"}}
+	settle(t, 0.5, func(seconds float64) error {
+		run := fmt.Sprintf("%s %g %d; true", recipe.Build(t), seconds, framesDepth)
+		r := record(t, flags(cpuFlags, "--unwind-cache", "", "--", "sh", "-c", run)...)
+		whole, off := r.time(t, "time_ns.whole"), r.time(t, "time_ns.broken")+r.time(t, "time_ns.guessed")
+		if again := r.fact(t, "unwind.walked_again"); again < 3 || off > 2*time.Millisecond+(whole+off)/100 {
+			return fmt.Errorf("%d stacks were walked again; %v of %v have a stack that is not whole", again, off, whole+off)
+		}
+		if off > 0 {
+			return nil // these are by frame pointers that there are not
+		}
+		return checkFrames(r.p)
+	})
+}
+
 // TestUnwindEnds records programs of which no one says where their stacks end: that of a context, that of a thread or a process that clone
 // makes, and those of a C library without call frame information.
 func TestUnwindEnds(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // rules and pages u32; the Stats, each count u32; the packed rules; of each page its number and its count of rows, u32; the packed rows
 // of all pages; and the CRC-32C of all before, u32.
 const (
-	magic      = "unwind\x00\x05"
+	magic      = "unwind\x00\x06"
 	headerSize = len(magic) + 4 + 2 + 8 + 4 + 4 + 4*statCount
 	statCount  = 4 + int(reasonEnd) - 1
 	pageHead   = 8
@@ -167,7 +167,7 @@ func (t *Table) decode(d *decoder, rules, pages int, options Options) error {
 		return err
 	}
 	for ; len(b) > 0; b = b[RuleSize:] {
-		t.Rules = append(t.Rules, unpackRule(binary.LittleEndian.Uint64(b)))
+		t.Rules = append(t.Rules, UnpackRule(binary.LittleEndian.Uint64(b)))
 	}
 	if b, err = d.next(pages * pageHead); err != nil {
 		return err
@@ -211,7 +211,8 @@ func (d *decoder) rows(n, rules int) ([]Row, error) {
 	return rows, nil
 }
 
-func unpackRule(w uint64) Rule {
+// UnpackRule is the inverse of [Rule.Pack], whose bytes w is.
+func UnpackRule(w uint64) Rule {
 	return Rule{
 		CFA: CFA(w), FP: FP(w >> 8 & 15), RA: RA(w >> 12 & 15),
 		CFAOffset: int16(w >> 16), FPOffset: int16(w >> 32), Aux: int16(w >> 48),

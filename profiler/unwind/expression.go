@@ -9,6 +9,7 @@ package unwind
 const (
 	opDeref      = 0x06
 	opAnd        = 0x1a
+	opMul        = 0x1e
 	opPlus       = 0x22
 	opPlusUconst = 0x23
 	opShl        = 0x24
@@ -32,6 +33,7 @@ func breg(c *cursor) (reg uint64, off int64, ok bool) {
 //
 //	bregN off, deref                      gcc, after it aligned the stack of a function anew
 //	bregN off, deref, plus_uconst add     hand-written assembly that keeps the old stack pointer in memory
+//	bregSP off, bregN 0, 8 mul, plus, deref, plus_uconst add   the same behind an array of N words
 //	bregSP off, bregPC 0, 15 and, add ge, 3 shl, plus     PLT: 8 more behind the push of its second instruction
 func cfaOf(expression []byte) cfaRule {
 	c := cursor{b: expression}
@@ -40,6 +42,11 @@ func cfaOf(expression []byte) cfaRule {
 		return cfaRule{how: cfaExpression}
 	}
 	r := cfaRule{how: cfaDeref, reg: reg, off: off}
+	if r.index, ok = index(c); ok {
+		r.how = cfaIndexed
+		breg(&c)
+		c.take(indexTail)
+	}
 	if c.byte() != opDeref {
 		return pltOf(expression)
 	}
@@ -57,6 +64,15 @@ func cfaOf(expression []byte) cfaRule {
 		return cfaRule{how: cfaExpression}
 	}
 	return r
+}
+
+// indexTail is how many operations follow the register of an index.
+const indexTail = 3
+
+// index recognises bregN 0, 8 mul, plus at the begin of what is left.
+func index(c cursor) (reg uint64, ok bool) {
+	reg, off, ok := breg(&c)
+	return reg, ok && off == 0 && string(c.take(indexTail)) == string([]byte{opLit0 + 8, opMul, opPlus})
 }
 
 func pltOf(expression []byte) cfaRule {

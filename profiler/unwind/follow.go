@@ -35,17 +35,18 @@ func (p *place) rule() (r Rule, ok bool) {
 	case p.end:
 		return Rule{CFA: CFAEnd}, true
 	}
-	r = Rule{CFA: CFASP, RA: RAAtCFA}
-	distance := p.sp
+	r = Rule{RA: RAAtCFA}
+	from, distance := CFASP, p.sp
 	switch {
 	case p.framed:
-		r.CFA, distance = CFAFP, p.fp
+		from, distance = CFAFP, p.fp
 	case p.spLost:
 		return r, false
 	}
-	if r.CFAOffset, r.Aux, ok = amd64.far(distance); !ok {
+	if ok = amd64.reach(&r, from, distance); !ok {
 		return r, false
 	}
+	amd64.loseBX(&r)
 	switch {
 	case p.saved != 0:
 		r.FP = FPAtCFA

@@ -82,7 +82,7 @@ func sameAs(p *place, r Rule) bool {
 	if r.CFA == CFAEnd {
 		return p.end
 	}
-	off := (int64(r.CFAOffset) + int64(r.Aux)<<16) * word
+	off := int64(r.CFAOffset) * word
 	cfa := r.CFA == CFASP && !p.spLost && p.sp == off || r.CFA == CFAFP && p.framed && p.fp == off
 	if r.FP == FPAtCFA && p.saved == 0 && !p.clobber {
 		return cfa // read back already, and compilers don't always say so

@@ -215,12 +215,13 @@ func (t *goTable) rule(delta int64) Rule {
 		}
 		return Rule{CFA: CFASP, CFAOffset: off, FP: FPAtCFA, FPOffset: -off - 1, RA: RAAtCFA, Aux: -off}
 	}
-	off, far, ok := t.mach.far(delta + word)
-	switch {
+	r := Rule{FP: FPAtCFA, FPOffset: -2, RA: RAAtCFA}
+	switch ok := t.mach.reach(&r, CFASP, delta+word); {
 	case !ok || delta < 0:
 		return goFrames
 	case delta == 0:
 		return t.mach.atEntry()
 	}
-	return Rule{CFA: CFASP, CFAOffset: off, FP: FPAtCFA, FPOffset: -2, RA: RAAtCFA, Aux: far}
+	t.mach.loseBX(&r)
+	return r
 }

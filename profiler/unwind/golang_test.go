@@ -3,11 +3,9 @@
 package unwind
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -28,20 +26,17 @@ func TestGo(t *testing.T) {
 
 func compareGo(t *testing.T, table *Table, o *oracle) {
 	t.Helper()
+	m := machineOf(table)
 	same, other, wrong := 0, 0, 0
 	for _, row := range o.rows {
 		r, ok := table.Find(row.start)
-		off := (int64(r.CFAOffset) + int64(r.Aux)<<16) * word
-		if table.Machine == arm64.elf {
-			off = int64(r.CFAOffset) * word
-		}
-		sp := strings.TrimPrefix(row.cfa, "r")
+		bySP := r.CFA == CFASP || r.CFA == CFASPFar
 		switch {
-		case !ok || r.CFA == CFASP && sp != fmt.Sprintf("sp+%d", off):
+		case !ok || bySP && !agreesCFA(m, r, row.cfa):
 			if wrong++; wrong < 10 {
 				t.Errorf("%#x: %+v, %v; readelf says %+v", row.start, r, ok, row)
 			}
-		case r.CFA == CFASP:
+		case bySP:
 			same++
 		default:
 			other++

@@ -3,7 +3,6 @@
 package unwind
 
 import (
-	"encoding/binary"
 	"math"
 
 	"golang.org/x/arch/x86/x86asm"
@@ -60,7 +59,8 @@ func instructions(code []byte) []instruction {
 	return list
 }
 
-const endbr64 = 0xfa1e0ff3 // an instruction that x86asm doesn't know; it does nothing
+// endbr64 is where an indirect branch may lead to, which x86asm doesn't know. It does nothing, but is no padding: functions begin with it.
+const endbr64 = "\xf3\x0f\x1e\xfa"
 
 func decodeOne(code []byte) instruction {
 	zeros := 0 // no code, most likely
@@ -70,8 +70,8 @@ func decodeOne(code []byte) instruction {
 	if zeros > 0 {
 		return instruction{kind: nop, size: uint8(zeros)}
 	}
-	if len(code) >= 4 && binary.LittleEndian.Uint32(code) == endbr64 {
-		return instruction{kind: nop, size: 4}
+	if len(code) >= len(endbr64) && string(code[:len(endbr64)]) == endbr64 {
+		return instruction{kind: other, size: uint8(len(endbr64))}
 	}
 	if i, ok := decodeFast(code); ok {
 		return i

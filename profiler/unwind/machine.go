@@ -44,6 +44,7 @@ var (
 
 const (
 	amd64RCX       = 2
+	amd64RBX       = 3
 	amd64RDI       = 5
 	amd64Registers = 16
 	// signalCFA is where the kernel saved RSP, above RSP as it is at the trampoline: struct ucontext of x86-64.
@@ -83,6 +84,7 @@ func (m *machine) rule(s *state, c *cie) (r Rule, lostFP bool) {
 	if why := m.returnAddress(&r, s); why != 0 {
 		return unsupported(why), false
 	}
+	m.findBX(&r, s)
 	return r, !m.framePointer(&r, s)
 }
 
@@ -101,12 +103,13 @@ func (m *machine) cfa(c *cfaRule) Rule {
 	off, offOK := words(c.off)
 	add, addOK := words(c.add)
 	switch {
-	case c.how == cfaRegister && c.reg == m.sp:
-		r.CFA = CFASP
-		off, r.Aux, offOK = m.far(c.off)
-	case c.how == cfaRegister && c.reg == m.fp:
-		r.CFA = CFAFP
-		off, r.Aux, offOK = m.far(c.off)
+	case c.how == cfaRegister && (c.reg == m.sp || c.reg == m.fp):
+		from := CFASP
+		if c.reg == m.fp {
+			from = CFAFP
+		}
+		offOK = m.reach(&r, from, c.off)
+		off = r.CFAOffset
 	case c.how == cfaRegister && m == amd64 && c.reg < amd64Registers:
 		r.CFA, r.Aux = CFAReg, int16(c.reg)
 	case c.how == cfaRegister:
@@ -117,6 +120,8 @@ func (m *machine) cfa(c *cfaRule) Rule {
 		r.CFA, r.Aux = CFADerefFP, add
 	case c.how == cfaPLT && m == amd64 && c.reg == m.sp && c.off == word:
 		r.CFA, r.Aux, addOK = CFAPLT, int16(c.add), true
+	case c.how == cfaIndexed && m == amd64 && c.reg == m.sp && c.index < amd64Registers:
+		r.CFA, r.Aux, addOK = CFAIndexed, int16(c.index)|add<<8, addOK && add >= 0 && add < 1<<7
 	default:
 		return unsupported(ReasonCFAExpression)
 	}
@@ -127,16 +132,39 @@ func (m *machine) cfa(c *cfaRule) Rule {
 	return r
 }
 
-// far splits an offset in bytes into words and, on x86-64, 65,536 of these.
-func (m *machine) far(bytes int64) (low, high int16, ok bool) {
-	if low, ok = words(bytes); ok || m != amd64 {
-		return low, 0, ok
+// reach makes the CFA of r lie so many bytes from CFASP or CFAFP; false where no rule can say that.
+func (m *machine) reach(r *Rule, from CFA, bytes int64) (ok bool) {
+	r.CFA = from
+	if r.CFAOffset, ok = words(bytes); ok || m != amd64 {
+		return ok
 	}
 	w := bytes / word
-	low = int16(w)
-	w = (w - int64(low)) >> 16
-	high = int16(w)
-	return low, high, bytes%word == 0 && int64(high) == w
+	r.CFA, r.CFAOffset = from+CFASPFar-CFASP, int16(w)
+	w = (w - int64(r.CFAOffset)) >> 16
+	r.Aux = int16(w)
+	return bytes%word == 0 && int64(r.Aux) == w
+}
+
+// near says whether r has room for where RBX is.
+func (m *machine) near(r *Rule) bool { return m == amd64 && (r.CFA == CFASP || r.CFA == CFAFP) }
+
+// loseBX completes the rule of code of which is not known what it does with RBX.
+func (m *machine) loseBX(r *Rule) {
+	if m.near(r) {
+		r.Aux = BXLost
+	}
+}
+
+// findBX completes r.
+func (m *machine) findBX(r *Rule, s *state) {
+	off, ok := words(s.bx.off)
+	switch {
+	case !m.near(r), s.bx.how == unspecified, s.bx.how == same:
+	case s.bx.how == atCFA && ok && off < 0:
+		r.Aux = off
+	default:
+		r.Aux = BXLost
+	}
 }
 
 // returnAddress completes r, or says why it can't.

@@ -28,9 +28,9 @@ const (
 
 // cfaRule is how the CFA is computed.
 type cfaRule struct {
-	how      cfaHow
-	reg      uint64
-	off, add int64 // bytes
+	how        cfaHow
+	reg, index uint64
+	off, add   int64 // bytes
 }
 
 type cfaHow uint8
@@ -39,14 +39,15 @@ const (
 	cfaUnknown    cfaHow = iota
 	cfaRegister          // reg + off
 	cfaDeref             // what lies at reg + off, + add
+	cfaIndexed           // what lies at reg + off + 8 * index, + add
 	cfaPLT               // reg + off, 8 more where the low bits of the address are at least add
 	cfaExpression        // an expression that is not kept
 )
 
 // state is a row of the table that DWARF describes: of its columns, those that a walk needs.
 type state struct {
-	cfa        cfaRule
-	fp, sp, ra saved
+	cfa            cfaRule
+	fp, sp, ra, bx saved
 }
 
 // program runs call frame instructions.
@@ -197,6 +198,10 @@ func (p *program) column(s *state, reg uint64) *saved {
 		return &s.sp
 	case m.ra:
 		return &s.ra
+	case amd64RBX:
+		if m == amd64 {
+			return &s.bx
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 type told struct {
 	start, end  uint64
 	cfa, fp, ra string
-	sp          string
+	sp, bx      string
 }
 
 var (
@@ -113,6 +113,8 @@ func (o *oracle) line(t testing.TB, line string) {
 			row.ra = fields[i]
 		case "rsp", "sp":
 			row.sp = fields[i]
+		case "rbx":
+			row.bx = fields[i]
 		}
 	}
 	if o.isCIE {
@@ -190,7 +192,20 @@ func agrees(m *machine, r Rule, row told) bool {
 	if r.CFA == CFAEnd || r.CFA == CFASignal {
 		return (r.CFA == CFAEnd) == (row.ra == "u" && m == amd64 || m == arm64 && row.ra == "u")
 	}
-	return agreesCFA(m, r, row.cfa) && agreesRA(m, r, row.ra) && agreesFP(m, r, row.fp)
+	return agreesCFA(m, r, row.cfa) && agreesRA(m, r, row.ra) && agreesFP(m, r, row.fp) && agreesBX(m, r, row.bx)
+}
+
+// agreesBX is about those rules that say where RBX is.
+func agreesBX(m *machine, r Rule, bx string) bool {
+	switch {
+	case !m.near(&r):
+		return true
+	case r.Aux == 0:
+		return bx == "" || bx == "s" || bx == "u"
+	case r.Aux == BXLost:
+		return !strings.HasPrefix(bx, "c-")
+	}
+	return bx == fmt.Sprintf("c%+d", int(r.Aux)*word)
 }
 
 // plain says whether a row needs nothing but registers, offsets and the places that are usual.
@@ -211,13 +226,13 @@ func agreesCFA(m *machine, r Rule, cfa string) bool {
 		sp, fp = "sp", "x29"
 	}
 	off := int(r.CFAOffset) * word
-	if m == amd64 {
+	if r.CFA == CFASPFar || r.CFA == CFAFPFar {
 		off += int(r.Aux) << 16 * word
 	}
 	switch r.CFA {
-	case CFASP:
+	case CFASP, CFASPFar:
 		return cfa == fmt.Sprintf("%s%+d", sp, off)
-	case CFAFP:
+	case CFAFP, CFAFPFar:
 		return cfa == fmt.Sprintf("%s%+d", fp, off)
 	case CFAReg:
 		return cfa == fmt.Sprintf("%s%+d", amd64Names[r.Aux], int(r.CFAOffset)*word)
@@ -279,13 +294,17 @@ func build(t testing.TB, path string) *Table {
 	return table
 }
 
+func machineOf(table *Table) *machine {
+	if table.Machine == arm64.elf {
+		return arm64
+	}
+	return amd64
+}
+
 // compare checks a table against readelf in both directions, so that they are the same function of the address.
 func compare(t *testing.T, table *Table, o *oracle) {
 	t.Helper()
-	m := amd64
-	if table.Machine == arm64.elf {
-		m = arm64
-	}
+	m := machineOf(table)
 	wrong := 0
 	check := func(addr uint64) {
 		r, ok := table.Find(addr)

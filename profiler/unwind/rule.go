@@ -11,12 +11,13 @@ import (
 // The numbers are those of `enum unwind_cfa` in eBPF.
 type CFA uint8
 
-// Offsets are in words of 8 bytes. On x86-64 Aux counts 65,536 words more for CFASP and CFAFP: frames of more than 256 KiB.
+// Offsets are in words of 8 bytes. On x86-64 Aux says for CFASP and CFAFP where RBX of the caller is, from the CFA on: 0 for in its register, BXLost
+// for where nobody knows. It is the one register beside the frame pointer by which frames are found that are not the innermost.
 const (
 	CFANone         CFA = iota // no row: code that no one described
 	CFASP                      // stack pointer + CFAOffset
 	CFAFP                      // frame pointer + CFAOffset
-	CFAReg                     // the register that Aux numbers as DWARF does, + CFAOffset; known in the innermost frame alone (x86-64)
+	CFAReg                     // the register that Aux numbers as DWARF does, + CFAOffset; but for RBX known in the innermost frame alone (x86-64)
 	CFADerefSP                 // what lies at stack pointer + CFAOffset, + Aux (x86-64)
 	CFADerefFP                 // what lies at frame pointer + CFAOffset, + Aux (x86-64)
 	CFAPLT                     // stack pointer + 1 + 1 more when the low four bits of the address are at least Aux (x86-64)
@@ -25,8 +26,14 @@ const (
 	CFAFramePointer            // not described; by frame pointer, if it was set
 	CFAUnsupported             // described in a way that is not kept; Aux has the Reason
 	CFACloned                  // the outermost frame where the system call that it comes from returned 0, as clone does in the new thread; else stack pointer + CFAOffset (x86-64)
+	CFASPFar                   // as CFASP, and 65,536 * Aux words: a frame of more than 256 KiB (x86-64)
+	CFAFPFar                   // as CFAFP, likewise
+	CFAIndexed                 // what lies at stack pointer + CFAOffset + the register that the low byte of Aux numbers, in words, + its high byte; in the innermost frame alone (x86-64)
 	cfaKinds
 )
+
+// BXLost is the Aux of CFASP and CFAFP where RBX of the caller is not known. It is saved below the CFA where it is.
+const BXLost = 1
 
 // FP says where the frame pointer of the caller is (RBP, X29).
 type FP uint8

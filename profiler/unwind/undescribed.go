@@ -51,8 +51,28 @@ func (b *builder) findKnown() {
 			b.knowPLT(s.Addr, s.Addr+s.Size)
 		case ".plt.got", ".plt.sec", ".iplt":
 			b.know(s.Addr, s.Addr+s.Size, b.mach.atEntry())
+		case ".init", ".fini":
+			b.knowFrame(s.Addr, s.Addr+s.Size)
 		}
 	}
+}
+
+// knowFrame is about functions that the start code of C libraries is put together to, often shorter than a hole that is looked at: sub $8,
+// %rsp, whatever it calls, add $8, %rsp and ret (x86-64).
+func (b *builder) knowFrame(start, end uint64) {
+	code, err := b.bytes(start, min(end-start, padding))
+	branch, sub := []byte(endbr64), []byte("\x48\x83\xec\x08")
+	if err != nil || b.mach != amd64 {
+		return
+	}
+	body := start + uint64(len(code)-len(bytes.TrimPrefix(code, branch))+len(sub))
+	tail, err := b.bytes(max(start, end-5), 5)
+	if err != nil || !bytes.HasPrefix(bytes.TrimPrefix(code, branch), sub) || string(tail) != "\x48\x83\xc4\x08\xc3" {
+		return
+	}
+	b.know(start, body, b.mach.atEntry())
+	b.know(body, end-1, Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA})
+	b.know(end-1, end, b.mach.atEntry())
 }
 
 // findLandmarks finds code of C libraries that doesn't say what is known of it.

@@ -7,6 +7,8 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -139,7 +141,7 @@ func TestKnown(t *testing.T) {
 		{"system call of clone", libc, after(clone, 14), cloned},
 		{"behind the system call of clone", libc, after(clone, 22), cloned},
 		{"new thread of clone", libc, after(clone, 23), Rule{CFA: CFAEnd}},
-		{"call of main in musl", musl, after(main, 1), Rule{CFA: CFASP, CFAOffset: 6, RA: RAAtCFA, FP: FPAtCFA, FPOffset: -4}},
+		{"call of main in musl", musl, after(main, 1), Rule{CFA: CFASP, CFAOffset: 6, RA: RAAtCFA, FP: FPAtCFA, FPOffset: -4, Aux: BXLost}},
 		{"PLT of a static program", static, plt(0x10), enter},
 		{"head of a PLT", dynamic, plt(0), Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA}},
 		{"head of a PLT, after its push", dynamic, plt(6), Rule{CFA: CFASP, CFAOffset: 3, RA: RAAtCFA}},
@@ -200,4 +202,46 @@ func vdso(t *testing.T) []byte {
 	}
 	t.Fatal("no vdso")
 	return nil
+}
+
+// TestStartCode: the start code of a C library is not described. Each instruction of .init and .fini, which is put together of it, is
+// compared with what objdump shows, and the functions in .text begin where the symbols say.
+func TestStartCode(t *testing.T) {
+	program := compile(t, "gcc", "frames.c")
+	table := build(t, program)
+	for _, name := range []string{"deregister_tm_clones", "register_tm_clones", "__do_global_dtors_aux", "frame_dummy"} {
+		f, err := elf.Open(program)
+		must(t, err)
+		defer f.Close()
+		symbols, err := f.Symbols()
+		must(t, err)
+		i := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == name })
+		if r, _ := table.Find(symbols[i].Value); r != (Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA, Aux: BXLost}) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	for _, section := range []string{".init", ".fini"} {
+		out, err := exec.Command("objdump", "-d", "-j", section, "--no-show-raw-insn", program).Output()
+		must(t, err)
+		depth, seen := int16(1), 0
+		for _, line := range strings.Split(string(out), "\n") {
+			var vaddr uint64
+			if n, _ := fmt.Sscanf(line, " %x:\t", &vaddr); n != 1 {
+				continue
+			}
+			seen++
+			if r, _ := table.Find(vaddr); r != (Rule{CFA: CFASP, CFAOffset: depth, RA: RAAtCFA}) {
+				t.Errorf("%s: %s: %+v, want a depth of %d", section, strings.TrimSpace(line), r, depth)
+			}
+			switch {
+			case strings.Contains(line, "sub "):
+				depth++
+			case strings.Contains(line, "add "):
+				depth--
+			}
+		}
+		if seen < 3 {
+			t.Errorf("%s: %d instructions", section, seen)
+		}
+	}
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Code whose unwind table is large: 70,000 functions of sixteen rows each, for a library of step.c. Nobody calls them. */
+/* Code whose unwind table is large and takes a while to make: functions of sixteen rows each. Nobody calls them. */
 	.text
-	.rept 70000
+#ifndef FUNCTIONS
+#define FUNCTIONS 70000
+#endif
+	.rept FUNCTIONS
 	.cfi_startproc
 	.rept 8
 	push %rbx
