@@ -67,6 +67,7 @@ const struct unwind_page *slab_page __attribute__((unused));
 
 #define KEPT 4096
 
+/* Names are mixed with their rules, so that half of a line that another program has just interrupted is no line. */
 struct kept_rules {
 	struct {
 		__u64 name;
@@ -526,19 +527,15 @@ __noinline int unwind_step(struct scratch *s)
 	if (!kept)
 		return 1;
 	line = &kept->line[name & (KEPT - 1)].name;
-	if (line[0] == name) {
-		r.word = line[1];
-	} else {
+	r.word = line[1];
+	if ((line[0] ^ r.word) != name) {
 		r.word = find_rule(&s->walk, pc);
 		if (r.cfa == CFA_NONE)
 			r.word = find_rule_by_area(s, pc);
-		if (r.cfa == CFA_NO_MAPPING || (r.cfa == CFA_FRAME_POINTER && is_passing(r.aux)))
-			name = 0;
-		line[0] = 0; /* who interrupts us must not find half of it */
-		barrier();
-		line[1] = r.word;
-		barrier();
-		line[0] = name;
+		if (r.cfa != CFA_NO_MAPPING && !(r.cfa == CFA_FRAME_POINTER && is_passing(r.aux))) {
+			line[0] = name ^ r.word;
+			line[1] = r.word;
+		}
 	}
 	switch (r.cfa) {
 	case CFA_END:
