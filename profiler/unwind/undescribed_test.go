@@ -225,10 +225,11 @@ func TestStartCode(t *testing.T) {
 		must(t, err)
 		depth, seen := int16(1), 0
 		for _, line := range strings.Split(string(out), "\n") {
-			var vaddr uint64
-			if n, _ := fmt.Sscanf(line, " %x:\t", &vaddr); n != 1 {
+			place, _, ok := strings.Cut(line, ":\t")
+			if !ok {
 				continue
 			}
+			vaddr := parseHex(t, strings.TrimSpace(place))
 			seen++
 			if r, _ := table.Find(vaddr); r != (Rule{CFA: CFASP, CFAOffset: depth, RA: RAAtCFA}) {
 				t.Errorf("%s: %s: %+v, want a depth of %d", section, strings.TrimSpace(line), r, depth)
