@@ -153,7 +153,9 @@ type SampleScratch struct {
 		FpEnded   uint8
 		_         [7]byte
 		Rdi       uint64
-		RbxAt     uint64
+		RbxCfa    uint64
+		Rbx       int16
+		_         [6]byte
 		Result    uint64
 	}
 	Area struct {

@@ -17,8 +17,6 @@ const volatile bool with_tables; /* user stacks by tables, not by frame pointers
 #endif
 #define WINDOW_BELOW 64 /* so much of it below what asked for it */
 #define NO_WINDOW (~0ULL >> 1)
-#define RBX_AT_REGISTER 0
-#define RBX_AT_NONE 1
 #define KWINDOW_BYTES 2048 /* of a kernel stack */
 
 /* Where the walk of a user stack is. */
@@ -43,8 +41,9 @@ struct walk {
 	__u8 fp_ended;  /* code that is known to keep frame pointers had one of 0 */
 #if defined(__TARGET_ARCH_x86)
 	__u64 rdi;
-	__u64 rbx_at; /* where RBX is, RBX_AT_REGISTER or RBX_AT_NONE */
-	__u64 result; /* of the system call that it comes from */
+	__u64 rbx_cfa; /* RBX is as many words from here, */
+	__s16 rbx;     /* 0: in its register; BX_LOST */
+	__u64 result;  /* of the system call that it comes from */
 #else
 	__u64 lr;
 #endif

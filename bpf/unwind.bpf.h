@@ -278,7 +278,8 @@ static __always_inline bool leave_signal(struct scratch *s)
 	if (!read_stack(s, sp + 40 + 8 * 8, &w->rdi) || !read_stack(s, sp + 40 + 10 * 8, &w->fp) ||
 	    !read_stack(s, sp + 40 + 15 * 8, &w->sp) || !read_stack(s, sp + 40 + 16 * 8, &w->pc))
 		return false;
-	w->rbx_at = sp + 40 + 11 * 8;
+	w->rbx = -1;
+	w->rbx_cfa = sp + 40 + 12 * 8;
 #else
 	/* struct siginfo (128 bytes); struct ucontext: flags, link, stack (40), signal mask (128), up to 16 bytes aligned; fault address (8),
 	 * then x0 to x30, sp, pc */
@@ -335,7 +336,7 @@ static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
 		return broken(w, UNWIND_UNREADABLE);
 	w->sp = fp + 16;
 #if defined(__TARGET_ARCH_x86)
-	w->rbx_at = RBX_AT_NONE;
+	w->rbx = BX_LOST;
 #endif
 	w->exact = false;
 	w->innermost = false;
@@ -343,104 +344,112 @@ static __always_inline int follow_fp(struct scratch *s, __u32 n, __u8 reason)
 }
 
 #if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
-/* A register of the current thread by its number in DWARF; 0 for those that CFA rules name otherwise. */
-__noinline __u64 register_of_thread(__u32 number)
+/* Reads the registers of the current thread, but for those that CFA rules name otherwise. */
+static __always_inline void read_registers(__u64 registers[REGISTERS], struct pt_regs *regs)
+{
+	registers[0] = regs->ax;
+	registers[1] = regs->dx;
+	registers[2] = regs->cx;
+	registers[3] = regs->bx;
+	registers[4] = regs->si;
+	registers[5] = regs->di;
+	registers[8] = regs->r8;
+	registers[9] = regs->r9;
+	registers[10] = regs->r10;
+	registers[11] = regs->r11;
+	registers[12] = regs->r12;
+	registers[13] = regs->r13;
+	registers[14] = regs->r14;
+	registers[15] = regs->r15;
+}
+
+/* A register of the current thread by its number in DWARF; 0 for those that are not read. Not static, so that the verifier looks at it
+ * once. */
+__noinline __u64 register_of_thread(struct scratch *s, __u32 number)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 
-	switch (number) {
-	case 0:
-		return regs->ax;
-	case 1:
-		return regs->dx;
-	case 2:
-		return regs->cx;
-	case 3:
-		return regs->bx;
-	case 4:
-		return regs->si;
-	case 5:
-		return regs->di;
-	case 8:
-		return regs->r8;
-	case 9:
-		return regs->r9;
-	case 10:
-		return regs->r10;
-	case 11:
-		return regs->r11;
-	case 12:
-		return regs->r12;
-	case 13:
-		return regs->r13;
-	case 14:
-		return regs->r14;
-	case 15:
-		return regs->r15;
-	}
-	return 0;
+	if (!s)
+		return 0;
+	read_registers(s->copy.registers, (void *)bpf_task_pt_regs(task));
+	return s->copy.registers[number & (REGISTERS - 1)];
 }
 #else
 /* Threads that wait do so in system calls, where no rule wants these. */
-static __always_inline __u64 register_of_thread(__u32 number)
+static __always_inline __u64 register_of_thread(struct scratch *s, __u32 number)
 {
 	return 0;
 }
 #endif
 
-#if defined(__TARGET_ARCH_x86)
 #define RBX 3 /* in DWARF */
 
-/* A register of the frame that a walk is at; 0 where it is not known. */
-static __always_inline __u64 register_of_frame(struct scratch *s, __s16 number)
+/* CFA by a rule that says, on x86-64, where RBX is. */
+static __always_inline __u64 near_cfa(struct walk *w, __u64 cfa, __s16 rbx)
 {
-	struct walk *w = &s->walk;
-	__u64 value = 0;
-
-	if (w->n == 1 || (number == RBX && w->rbx_at == RBX_AT_REGISTER))
-		return register_of_thread(number);
-	if (number == RBX && w->rbx_at != RBX_AT_NONE)
-		read_stack(s, w->rbx_at, &value);
-	return value;
-}
+#if defined(__TARGET_ARCH_x86)
+	if (rbx) {
+		w->rbx = rbx;
+		w->rbx_cfa = cfa;
+	}
 #endif
+	return cfa;
+}
 
 /* CFA by a rule of a table; 0 where it is not to be had. */
 static __always_inline __u64 frame_address(struct scratch *s, union unwind_rule r)
 {
 	struct walk *w = &s->walk;
 	__s64 offset = (__s64)r.cfa_offset * 8;
-	__u64 cfa = 0;
+#if defined(__TARGET_ARCH_x86)
+	__u64 at = 0, cfa = 0;
+	__s64 more = (__s64)r.aux * 8;
+#endif
 
 	switch (r.cfa) {
 	case CFA_SP:
-		return w->sp + offset;
+		return near_cfa(w, w->sp + offset, r.aux);
 	case CFA_FP:
-		return w->fp + offset;
+		return near_cfa(w, w->fp + offset, r.aux);
 #if defined(__TARGET_ARCH_x86)
-	case CFA_SP_FAR:
-		return w->sp + offset + ((__s64)r.aux << 19);
-	case CFA_FP_FAR:
-		return w->fp + offset + ((__s64)r.aux << 19);
 	case CFA_PLT:
 		return w->sp + 8 + ((w->pc & 15) >= r.aux) * 8;
+	case CFA_SP_FAR:
+		cfa = w->sp + offset + (more << 16);
+		break;
+	case CFA_FP_FAR:
+		cfa = w->fp + offset + (more << 16);
+		break;
 	case CFA_REG:
-		cfa = register_of_frame(s, r.aux);
-		return cfa ? cfa + offset : 0;
+		if (w->n == 1 || (r.aux == RBX && !w->rbx)) {
+			cfa = register_of_thread(s, r.aux);
+			cfa = cfa ? cfa + offset : 0;
+		} else if (r.aux == RBX && w->rbx != BX_LOST) {
+			at = w->rbx_cfa + (__s64)w->rbx * 8;
+			more = offset;
+		}
+		break;
 	case CFA_INDEXED:
-		if (w->n == 1 &&
-		    read_stack(s, w->sp + offset + register_of_thread(r.aux & 0xff) * 8, &cfa))
-			cfa += (r.aux >> 8) * 8;
+		if (w->n == 1)
+			at = w->sp + offset + register_of_thread(s, r.aux & 0xff) * 8;
+		more = (r.aux >> 8) * 8;
 		break;
 	case CFA_DEREF_SP:
+		at = w->sp + offset;
+		break;
 	case CFA_DEREF_FP:
-		if (read_stack(s, (r.cfa == CFA_DEREF_SP ? w->sp : w->fp) + offset, &cfa))
-			cfa += (__s64)r.aux * 8;
+		at = w->fp + offset;
 		break;
 #endif
 	}
+#if defined(__TARGET_ARCH_x86)
+	w->rbx = BX_LOST;
+	if (at && read_stack(s, at, &cfa))
+		cfa += more;
 	return cfa;
+#else
+	return 0;
+#endif
 }
 
 static __always_inline bool return_address(struct scratch *s, union unwind_rule r, __u64 cfa)
@@ -455,7 +464,7 @@ static __always_inline bool return_address(struct scratch *s, union unwind_rule 
 		w->pc = w->rdi;
 		return w->innermost;
 	case RA_IN_RCX:
-		w->pc = w->n == 1 ? register_of_thread(2) : 0;
+		w->pc = w->n == 1 ? register_of_thread(s, 2) : 0;
 		return w->pc;
 #else
 	case RA_AT_CFA:
@@ -487,12 +496,6 @@ static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_
 		return broken(w, UNWIND_UNREADABLE);
 	if (r.fp == FP_UNDEFINED)
 		w->fp = 0;
-#if defined(__TARGET_ARCH_x86)
-	if (r.cfa != CFA_SP && r.cfa != CFA_FP && r.cfa != CFA_PLT)
-		w->rbx_at = RBX_AT_NONE;
-	else if (r.aux && r.cfa != CFA_PLT)
-		w->rbx_at = r.aux == BX_LOST ? RBX_AT_NONE : cfa + (__s64)r.aux * 8;
-#endif
 	w->sp = cfa;
 	w->exact = false;
 	w->innermost = false;
@@ -702,8 +705,7 @@ __noinline int send_copy(struct scratch *s, __u64 id)
 	copy->sp = REGS_SP(regs);
 	copy->fp = REGS_FP(regs);
 #if defined(__TARGET_ARCH_x86)
-	for (int i = 0; i < REGISTERS; i++)
-		copy->registers[i] = register_of_thread(i);
+	read_registers(copy->registers, regs);
 #else
 	copy->lr = STRIP_PAC(regs->regs[30]);
 #endif
@@ -726,13 +728,14 @@ static __always_inline __u64 publish_walked(struct scratch *s, struct task_struc
 					    struct counters *c)
 {
 	struct walk *w = &s->walk;
+	bool again = is_passing(w->reason);
 	__u64 id;
 
-	if (!is_passing(w->reason))
-		return publish(&s->user, w->n, w->hash, w->end, tgid, c);
-	w->hash = mix(mix(w->hash, bpf_ktime_get_ns()), task->pid);
+	if (again)
+		w->hash = mix(mix(w->hash, bpf_ktime_get_ns()), task->pid);
 	id = publish(&s->user, w->n, w->hash, w->end, tgid, c);
-	send_copy(s, id);
+	if (again)
+		send_copy(s, id);
 	return id;
 }
 
