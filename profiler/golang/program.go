@@ -145,6 +145,12 @@ const (
 
 var errNoTLS = errors.New("which thread-local variable is Go's can't be told, since symbols are stripped")
 
+// Without variables of C, a program has the g first in its block: alone on amd64; on arm64, before a tlsg that nothing uses.
+const (
+	ownAMD64 = pointer
+	ownARM64 = 2 * pointer
+)
+
 // findTLS finds out where a program has the g of a thread. The blocks of all thread-local variables of a program lie next to the thread
 // pointer (Drepper, ELF Handling For Thread-Local Storage, section 3): ending there on amd64; on arm64, two words behind it.
 func findTLS(f *elfx.File) (int64, error) {
@@ -152,9 +158,9 @@ func findTLS(f *elfx.File) (int64, error) {
 	if block.Size > maxTLS || block.Align > maxTLS {
 		return 0, fmt.Errorf("thread-local variables of %d bytes", block.Size)
 	}
-	name, arm := tlsAMD64, f.Machine() == elf.EM_AARCH64
+	name, own, arm := tlsAMD64, uint64(ownAMD64), f.Machine() == elf.EM_AARCH64
 	if arm {
-		name = tlsARM64
+		name, own = tlsARM64, ownARM64
 	}
 	var at uint64
 	switch {
@@ -162,7 +168,7 @@ func findTLS(f *elfx.File) (int64, error) {
 		return 0, nil
 	case block.Size == 0: // without C, the runtime makes the block itself
 		return -pointer, nil
-	case block.Size > pointer:
+	case block.Size > own:
 		symbols, err := f.Lookup(name)
 		if err != nil {
 			return 0, err

@@ -4,6 +4,7 @@ package golang
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,6 +149,29 @@ func TestPrograms(t *testing.T) {
 		case c.wants == "" && err != nil, c.wants != "" && (err == nil || !strings.HasSuffix(err.Error(), c.wants)):
 			t.Errorf("%s: error %v, want %s", c.name, err, c.wants)
 		}
+	}
+}
+
+// TestProgramsForARM64 wants it to be known where programs with C for arm64 have their g, with symbols and without.
+func TestProgramsForARM64(t *testing.T) {
+	t.Setenv("GOARCH", "arm64")
+	t.Setenv("CGO_ENABLED", "1")
+	t.Setenv("CC", "aarch64-linux-gnu-gcc")
+	cgo := []string{"labels.go", "labels_cgo.go"}
+	for _, flags := range [][]string{nil, {"-ldflags=-s -w"}} {
+		p, err := Inspect(open(t, read(t, truth.Recipe{Sources: cgo, Flags: flags}.Build(t))))
+		if err != nil || p == nil || p.TLS != 2*pointer {
+			t.Errorf("%q: %+v, %v: want the g at %d", flags, p, err, 2*pointer)
+		}
+	}
+	// Among variables of C, only symbols tell.
+	static, err := Inspect(open(t, read(t, truth.Recipe{Sources: cgo, Flags: []string{"-ldflags=-extldflags=-static"}}.Build(t))))
+	if err != nil || static == nil || static.TLS <= 2*pointer {
+		t.Errorf("static: %+v, %v: want the g behind %d", static, err, 2*pointer)
+	}
+	stripped := truth.Recipe{Sources: cgo, Flags: []string{"-ldflags=-s -w -extldflags=-static"}}
+	if _, err := Inspect(open(t, read(t, stripped.Build(t)))); !errors.Is(err, errNoTLS) {
+		t.Errorf("static, stripped: error %v, want %v", err, errNoTLS)
 	}
 }
 
