@@ -22,6 +22,7 @@ type archive struct {
 const (
 	modeDir    = 0o040755
 	modeFile   = 0o100755
+	modeLink   = 0o120777
 	modeDevice = 0o020600
 )
 
@@ -29,13 +30,16 @@ func newArchive(out io.Writer) *archive {
 	return &archive{out: out, dirs: map[string]bool{".": true}}
 }
 
-// addFile packs a file of the host under the given name, without a leading slash, and makes the folders that it needs.
+// addFile packs a file of the host, or a symbolic link, under the given name, without a leading slash, and makes the folders that it needs.
 func (a *archive) addFile(name, hostPath string) error {
-	data, err := os.ReadFile(hostPath)
-	if err != nil {
+	if err := a.addDir(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := a.addDir(path.Dir(name)); err != nil {
+	if target, err := os.Readlink(hostPath); err == nil {
+		return a.entry(name, modeLink, 0, 0, []byte(target))
+	}
+	data, err := os.ReadFile(hostPath)
+	if err != nil {
 		return err
 	}
 	return a.entry(name, modeFile, 0, 0, data)

@@ -19,7 +19,7 @@ import (
 	"github.com/assaylab/assay/internal/atomicfile"
 )
 
-// debian is an apt of our own beside the machine's: the same few kernels wherever the matrix runs, packages of a foreign architecture
+// debian is an apt of our own beside the machine's: the same few packages wherever the matrix runs, packages of a foreign architecture
 // without a change to the machine's dpkg, and no need of root. All of it lies in one folder.
 type debian struct {
 	dir string
@@ -104,24 +104,43 @@ func compareNumbers(a, b string) int {
 
 // kernel returns the path of the kernel image that a package holds, fetched and unpacked once for each version.
 func (d *debian) kernel(name, arch string) (image, version string, err error) {
-	about, err := d.run("apt-cache", "show", "--no-all-versions", name+":"+arch)
-	if err != nil {
+	if version, err = d.version(name, arch); err != nil {
 		return "", "", err
 	}
-	version = field(about, "Version")
 	image = filepath.Join(d.dir, "images", name+"_"+version)
-	if _, err := os.Stat(image); !errors.Is(err, fs.ErrNotExist) {
-		return image, version, err
+	return image, version, d.unpack(name, version, arch, image, unpackKernel)
+}
+
+// tree returns the folder of a package's files, fetched and unpacked once for each version.
+func (d *debian) tree(name, arch string) (string, error) {
+	version, err := d.version(name, arch)
+	if err != nil {
+		return "", err
+	}
+	tree := filepath.Join(d.dir, "trees", name+"_"+version+"_"+arch)
+	return tree, d.unpack(name, version, arch, tree, unpackTree)
+}
+
+// version is the newest of a package.
+func (d *debian) version(name, arch string) (string, error) {
+	about, err := d.run("apt-cache", "show", "--no-all-versions", name+":"+arch)
+	return field(about, "Version"), err
+}
+
+// unpack makes of a package what is to be at a path, unless it is there.
+func (d *debian) unpack(name, version, arch, to string, unpack func(packed, to string) error) error {
+	if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if _, err := d.run("apt-get", "-q", "download", name+":"+arch); err != nil {
-		return "", "", err
+		return err
 	}
 	// apt escapes the colon of an epoch in file names; the rest is the name, version and architecture.
 	packed := filepath.Join(d.dir, fmt.Sprintf("%s_%s_%s.deb", name, strings.ReplaceAll(version, ":", "%3a"), arch))
-	if err := unpackKernel(packed, image); err != nil {
-		return "", "", err
+	if err := unpack(packed, to); err != nil {
+		return err
 	}
-	return image, version, os.Remove(packed)
+	return os.Remove(packed)
 }
 
 // field returns the value of a field in a Debian control paragraph.
@@ -166,4 +185,16 @@ func copyKernel(w io.Writer, files io.Reader) error {
 			return err
 		}
 	}
+}
+
+// unpackTree writes the files of a Debian package into a folder, which is there only when it is whole.
+func unpackTree(packed, tree string) error {
+	partial := tree + ".partial"
+	if err := errors.Join(os.RemoveAll(partial), os.MkdirAll(partial, 0o755)); err != nil {
+		return err
+	}
+	if out, err := exec.Command("dpkg-deb", "--extract", packed, partial).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", packed, err, out)
+	}
+	return os.Rename(partial, tree)
 }

@@ -26,7 +26,7 @@ var machines = map[string]machine{
 	"arm64": {[]string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0", "irqtime=0"},
 }
 
-// bootLimit ends a guest that hangs. A healthy one needs well under a minute.
+// bootLimit ends a guest that hangs. A healthy one needs well under two minutes.
 const bootLimit = 4 * time.Minute
 
 // boot runs a kernel with an initramfs until it reboots, panics or takes too long, and leaves its serial console's output in log.

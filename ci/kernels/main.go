@@ -2,11 +2,11 @@
 
 // Command kernels boots kernels other than this machine's and tries assay in each.
 //
-// The steps, one file each: fetch Debian's kernel packages (debian.go), cross-compile assay and a guest program (pack.go), pack both into
-// an initramfs (cpio.go), boot that in qemu (machine.go) and read from the serial console how each check of the guest went (package
+// The steps, one file each: fetch Debian's packages of kernels and of Python (debian.go), cross-compile assay and a guest program (pack.go),
+// pack all into an initramfs (cpio.go), boot that in qemu (machine.go) and read from the serial console how each check of the guest went (package
 // report). A table of checks and kernels is printed; any check that failed, or a guest that didn't get to the end, fails the command.
 //
-// Kernels, apt's lists, initramfs and logs lie in $ASSAY_CACHE/kernels, by default ~/.cache/assay/kernels.
+// Packages, apt's lists, initramfs and logs lie in $ASSAY_CACHE/kernels, by default ~/.cache/assay/kernels.
 package main
 
 import (
@@ -144,7 +144,7 @@ func (t *trial) run(ctx context.Context, packages *debian, initramfs string) err
 	if err != nil {
 		return err
 	}
-	if err := pack(ctx, initramfs, t.kernel.arch); err != nil {
+	if err := pack(ctx, packages, initramfs, t.kernel.arch); err != nil {
 		return err
 	}
 	bootErr := machines[t.kernel.arch].boot(ctx, image, initramfs, t.log)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,14 +20,28 @@ import (
 // module is the prefix of our import paths.
 const module = "github.com/assaylab/assay/"
 
-// programs are compiled for the guest; each is known there by the last part of its path, under /bin. The first is its first process.
+// programs are compiled for the guest without C; each is known there by the last part of its path, under /bin. The first is its first process.
 var programs = []string{"ci/kernels/guest", "cmd/assay", "ci/kernels/truth"}
+
+// foreign is the architecture on which nothing but the matrix runs assay, so that CPython and programs of Go with C in them are tried there,
+// too.
+const foreign = "arm64"
+
+// truthWithC are the ways to link the truth program with C, each of which has the thread-local variables of Go elsewhere, by the name that it
+// has in the guest under /bin.
+var truthWithC = map[string]string{
+	"truth-dynamic": "-s -w",
+	"truth-static":  "-extldflags=-static",
+}
+
+// script is the program for CPython, from internal/truth, for the guest under /scripts.
+const script = "split.py"
 
 // objectNames are the eBPF objects for an architecture, as bpf2go calls them.
 var objectNames = map[string]string{"amd64": "*_x86_bpfel.o", "arm64": "*_arm64_bpfel.o"}
 
 // pack compiles the programs for an architecture and writes an initramfs of them.
-func pack(ctx context.Context, initramfs, arch string) (err error) {
+func pack(ctx context.Context, packages *debian, initramfs, arch string) (err error) {
 	bin, err := os.MkdirTemp("", "assay-kernels-")
 	if err != nil {
 		return err
@@ -38,13 +53,18 @@ func pack(ctx context.Context, initramfs, arch string) (err error) {
 	if err := compileStacks(ctx, bin, arch); err != nil {
 		return err
 	}
-	objects, err := findObjects(ctx, arch)
+	files, err := findFiles(ctx, bin, arch)
 	if err != nil {
 		return err
 	}
+	if arch == foreign {
+		if err := addForeign(ctx, packages, bin, files); err != nil {
+			return err
+		}
+	}
 	return atomicfile.Write(initramfs, 0o644, func(w io.Writer) error {
 		buffered := bufio.NewWriter(w)
-		if err := fill(newArchive(buffered), bin, objects); err != nil {
+		if err := fill(newArchive(buffered), files); err != nil {
 			return err
 		}
 		return buffered.Flush()
@@ -53,12 +73,26 @@ func pack(ctx context.Context, initramfs, arch string) (err error) {
 
 // compile puts static programs into the folder bin.
 func compile(ctx context.Context, bin, arch string) error {
-	args := []string{"build", "-o", bin + "/"}
+	args := []string{"-o", bin + "/"}
 	for _, program := range programs {
 		args = append(args, module+program)
 	}
-	build := exec.CommandContext(ctx, "go", args...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	return goBuild(ctx, arch, "CGO_ENABLED=0", args...)
+}
+
+// compileWithC puts programs of Go and C into the folder bin.
+func compileWithC(ctx context.Context, bin string) error {
+	for name, flags := range truthWithC {
+		if err := goBuild(ctx, foreign, "CGO_ENABLED=1", "-ldflags="+flags, "-o", filepath.Join(bin, name), module+"ci/kernels/truth"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func goBuild(ctx context.Context, arch, cgo string, args ...string) error {
+	build := exec.CommandContext(ctx, "go", append([]string{"build"}, args...)...)
+	build.Env = append(os.Environ(), cgo, "CC="+compilers[arch], "GOOS=linux", "GOARCH="+arch)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("go build for %s: %w", arch, err)
@@ -84,10 +118,11 @@ func folderOf(ctx context.Context, name string) (string, error) {
 	return strings.TrimSpace(string(dir)), nil
 }
 
-// fill packs what the guest finds when it boots: its first process, a console to write to, the programs and the eBPF objects.
-func fill(a *archive, bin string, objects []string) error {
-	if err := a.addDevice("dev/console", 5, 1); err != nil {
-		return err
+// findFiles returns the files that the guest finds when it boots, each under its name there: its first process, programs and eBPF objects.
+func findFiles(ctx context.Context, bin, arch string) (map[string]string, error) {
+	objects, err := findObjects(ctx, arch)
+	if err != nil {
+		return nil, err
 	}
 	files := map[string]string{"init": filepath.Join(bin, filepath.Base(programs[0]))}
 	for _, program := range programs[1:] {
@@ -99,6 +134,32 @@ func fill(a *archive, bin string, objects []string) error {
 	}
 	for _, object := range objects {
 		files["objects/"+filepath.Base(object)] = object
+	}
+	return files, nil
+}
+
+// addForeign compiles, and adds to the files, what only the foreign architecture gets.
+func addForeign(ctx context.Context, packages *debian, bin string, files map[string]string) error {
+	if err := compileWithC(ctx, bin); err != nil {
+		return err
+	}
+	for name := range truthWithC {
+		files["bin/"+name] = filepath.Join(bin, name)
+	}
+	python, err := findPython(ctx, packages)
+	if err != nil {
+		return err
+	}
+	maps.Copy(files, python)
+	truth, err := folderOf(ctx, "internal/truth")
+	files["scripts/"+script] = filepath.Join(truth, "testdata", script)
+	return err
+}
+
+// fill packs files, and a console to write to.
+func fill(a *archive, files map[string]string) error {
+	if err := a.addDevice("dev/console", 5, 1); err != nil {
+		return err
 	}
 	for name, file := range files {
 		if err := a.addFile(name, file); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/assaylab/assay/internal/atomicfile"
 )
 
-// pinned is a package from an archive whose keys Debian doesn't have: one version for ever, known by its sum.
+// pinned is a package that debian has no list of: one version for ever, known by its sum.
 type pinned struct {
 	url, sha256 string
 }
@@ -29,17 +29,28 @@ const maxPackage = 256 << 20
 // kernel returns the path of the kernel image that the package holds, fetched and unpacked once.
 func (p *pinned) kernel(ctx context.Context, dir string) (string, error) {
 	image := filepath.Join(dir, "images", path.Base(p.url))
-	if _, err := os.Stat(image); !errors.Is(err, fs.ErrNotExist) {
-		return image, err
+	return image, p.unpack(ctx, dir, image, unpackKernel)
+}
+
+// tree returns the folder of the package's files, fetched and unpacked once.
+func (p *pinned) tree(ctx context.Context, dir string) (string, error) {
+	tree := filepath.Join(dir, "trees", path.Base(p.url))
+	return tree, p.unpack(ctx, dir, tree, unpackTree)
+}
+
+// unpack makes of the package what is to be at a path, unless it is there.
+func (p *pinned) unpack(ctx context.Context, dir, to string, unpack func(packed, to string) error) error {
+	if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	packed := filepath.Join(dir, path.Base(p.url))
 	if err := atomicfile.Write(packed, 0o644, func(w io.Writer) error { return p.fetch(ctx, w) }); err != nil {
-		return "", fmt.Errorf("%s: %w", p.url, err)
+		return fmt.Errorf("%s: %w", p.url, err)
 	}
-	if err := unpackKernel(packed, image); err != nil {
-		return "", err
+	if err := unpack(packed, to); err != nil {
+		return err
 	}
-	return image, os.Remove(packed)
+	return os.Remove(packed)
 }
 
 func (p *pinned) fetch(ctx context.Context, w io.Writer) error {

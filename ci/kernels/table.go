@@ -62,7 +62,7 @@ func printTable(out io.Writer, trials []trial) error {
 	return table.Flush()
 }
 
-// checkNames lists the checks in the order in which the guests ran them. All guests run the same; one may have stopped early.
+// checkNames lists the checks in the order in which the guests ran them. All guests begin with the same; one may have stopped early, or have more.
 func checkNames(trials []trial) []string {
 	var names []string
 	for _, t := range trials {

@@ -16,12 +16,21 @@ var checks = []check{
 	{"version", version},
 	{"doctor", doctor},
 	{"control groups", controlGroups},
-	{"record cpu", recording{mode: "cpu", sampleType: "cpu", work: "split", within: sampled}.check},
-	{"record offcpu", recording{mode: "offcpu", sampleType: "off_cpu", work: "wait", within: exactly}.check},
-	{"record exact", recording{mode: "offcpu", flags: []string{"--exact"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
+	{"record cpu", recording{mode: "cpu", sampleType: "cpu", program: goTruth("truth", "split"), within: sampled}.check},
+	{"record offcpu", recording{mode: "offcpu", sampleType: "off_cpu", program: goTruth("truth", "wait"), within: exactly}.check},
+	{"record exact", recording{mode: "offcpu", flags: []string{"--exact"}, sampleType: "off_cpu", program: goTruth("truth", "wait"), within: exactly}.check},
 	{"stacks", wholeStacks},
 	{"hot-plug", hotPlug},
-	{"record wakers", recording{mode: "offcpu", flags: []string{"--wakers"}, sampleType: "off_cpu", work: "wait", within: exactly}.check},
+	{"record wakers", recording{mode: "offcpu", flags: []string{"--wakers"}, sampleType: "off_cpu", program: goTruth("truth", "wait"), within: exactly}.check},
+}
+
+// foreignChecks come after those on an architecture on which nothing else tries what they try; there are programs for them there only.
+var foreignChecks = map[string][]check{
+	"arm64": {
+		{"Go with C", recording{mode: "cpu", sampleType: "cpu", program: goTruth("truth-dynamic", "calls"), within: sampled}.check},
+		{"Go with static C", recording{mode: "cpu", sampleType: "cpu", program: goTruth("truth-static", "calls"), within: sampled}.check},
+		{"Python", recording{mode: "cpu", sampleType: "cpu", program: pythonTruth, within: sampled}.check},
+	},
 }
 
 // check is one thing tried in the guest. Its run function returns what it saw in a few words.

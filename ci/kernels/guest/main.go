@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -30,7 +31,7 @@ func run() error {
 			return err
 		}
 	}
-	for _, c := range checks {
+	for _, c := range append(checks, foreignChecks[runtime.GOARCH]...) {
 		if err := report.Write(os.Stdout, c.result()); err != nil {
 			return err
 		}

@@ -25,9 +25,29 @@ type recording struct {
 	mode       string // of assay record
 	flags      []string
 	sampleType string // in the profile, in nanoseconds; its neighbour before it is the count
-	work       string // of the truth program
+	program    program
 	// within says whether the recorded times agree with the truth.
 	within func(recorded map[string]measure, truth map[string]report.Span) error
+}
+
+// program says itself how much it did of what.
+type program struct {
+	command []string // how long it is to work follows
+	// says reads what it printed.
+	says func(out string) (map[string]report.Span, error)
+	// right says whether the samples that have one of its functions are right in all but their number.
+	right func(p *profile.Profile, truth map[string]report.Span) error
+}
+
+// goTruth is the truth program, by one of its names.
+func goTruth(name, work string) program {
+	return program{command: []string{"/bin/" + name, work}, says: readSpans, right: checkLabels}
+}
+
+// readSpans reads what the truth program says.
+func readSpans(out string) (truth map[string]report.Span, err error) {
+	err = json.Unmarshal([]byte(out), &truth)
+	return truth, err
 }
 
 // measure is what the profile has for one function.
@@ -36,7 +56,7 @@ type measure struct {
 	time    time.Duration
 }
 
-// recordSeconds is how long the truth program works.
+// recordSeconds is how long a command works.
 const recordSeconds = "4"
 
 // recordHz gives the sampled comparison some two thousand samples, so that its interval is a few percent wide.
@@ -59,13 +79,14 @@ func (r recording) check() (seen observation, err error) {
 func (r recording) attempt() (observation, error) {
 	file := "/tmp/" + r.mode + ".pb.gz"
 	args := append([]string{"record", "--mode", r.mode, "--freq", strconv.Itoa(recordHz), "--output", file}, r.flags...)
-	out, complaints, err := assay(append(args, "--", "/bin/truth", r.work, recordSeconds)...)
+	args = append(append(args, "--"), r.program.command...)
+	out, complaints, err := assay(append(args, recordSeconds)...)
 	seen := observation{output: complaints}
 	if err != nil {
 		return seen, err
 	}
-	var truth map[string]report.Span
-	if err := json.Unmarshal([]byte(out), &truth); err != nil {
+	truth, err := r.program.says(out)
+	if err != nil {
 		return seen, fmt.Errorf("truth %q: %w", out, err)
 	}
 	p, err := readProfile(file)
@@ -80,7 +101,7 @@ func (r recording) attempt() (observation, error) {
 		return seen, err
 	}
 	seen.detail = describe(recorded, truth)
-	return seen, errors.Join(r.within(recorded, truth), checkLabels(p, truth))
+	return seen, errors.Join(r.within(recorded, truth), r.program.right(p, truth))
 }
 
 // checkLabels wants the samples of a function to have its name as label, once the recorder has found out that the program is by Go, which

@@ -3,6 +3,7 @@
 // Command truth does what a profile of it must show, and says itself, from the kernel's clocks, how much it did of each:
 //
 //	truth split SECONDS   one thread computes: about 70% in main.seventy, 20% in main.twenty, 10% in main.ten; its CPU time
+//	truth calls SECONDS   the same with 60% in main.sixty, which has C do it, and 40% in main.forty; only if compiled with C
 //	truth wait SECONDS    one thread waits: about 50% in main.nanosleep, 30% in main.futex, 20% in main.pipe; time off the CPU
 //
 // Each function runs under the label work (runtime/pprof.Do) with its own name. It prints JSON, an object from function to report.Span. It is static and needs no compiler where it runs. Pieces of work have random
@@ -27,6 +28,9 @@ import (
 	"github.com/assaylab/assay/ci/kernels/report"
 )
 
+// works are done until a time, and say how much was done.
+var works = map[string]func(until time.Time) (map[string]report.Span, error){"split": split, "wait": wait}
+
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "truth:", err)
@@ -37,7 +41,11 @@ func main() {
 // run does the named work on a thread of its own for the given time and prints what it did.
 func run(args []string) error {
 	if len(args) != 2 {
-		return errors.New("usage: truth split|wait SECONDS")
+		return errors.New("usage: truth split|calls|wait SECONDS")
+	}
+	work, known := works[args[0]]
+	if !known {
+		return fmt.Errorf("no work is called %q", args[0])
 	}
 	seconds, err := strconv.ParseFloat(args[1], 64)
 	if err != nil {
@@ -46,16 +54,7 @@ func run(args []string) error {
 	debug.SetGCPercent(-1)
 	runtime.GOMAXPROCS(8) // more than threads, so that no return from a system call waits for the scheduler
 	runtime.LockOSThread()
-	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
-	var done map[string]report.Span
-	switch args[0] {
-	case "split":
-		done, err = split(until)
-	case "wait":
-		done, err = wait(until)
-	default:
-		err = fmt.Errorf("no work is called %q", args[0])
-	}
+	done, err := work(time.Now().Add(time.Duration(seconds * float64(time.Second))))
 	if err != nil {
 		return err
 	}

@@ -32,23 +32,31 @@ func ten(turns int) {
 	}
 }
 
-// split computes until a time and returns the thread's CPU time in each function.
+// split computes in functions of Go.
 func split(until time.Time) (map[string]report.Span, error) {
+	return compute(until, []part{
+		{"main.seventy", seventy, 7 * time.Millisecond},
+		{"main.twenty", twenty, 2 * time.Millisecond},
+		{"main.ten", ten, time.Millisecond},
+	})
+}
+
+// part is a function that turns so often, and how long it is to do that at a time.
+type part struct {
+	name string
+	work func(turns int)
+	mean time.Duration
+}
+
+// compute computes until a time and returns the thread's CPU time in each function.
+func compute(until time.Time, parts []part) (map[string]report.Span, error) {
 	rate, err := turnsPerMillisecond()
 	if err != nil {
 		return nil, err
 	}
 	done := map[string]report.Span{}
 	for time.Now().Before(until) {
-		for _, part := range []struct {
-			name string
-			work func(int)
-			mean time.Duration
-		}{
-			{"main.seventy", seventy, 7 * time.Millisecond},
-			{"main.twenty", twenty, 2 * time.Millisecond},
-			{"main.ten", ten, time.Millisecond},
-		} {
+		for _, part := range parts {
 			var took time.Duration
 			labelled(part.name, func() {
 				took, err = cpuTime(func() { part.work(int(rate * vary(part.mean).Seconds() * 1e3)) })

@@ -46,7 +46,8 @@ class Share:
 
 def run():
     shares = Share("thirty", lambda end: descend(4, end), 3000000), Share("seventy", seventy, 7000000)
-    while time.thread_time() < float(sys.argv[1]):
+    end = time.thread_time() + float(sys.argv[1])
+    while time.thread_time() < end:
         for s in shares:
             s.work()
 
