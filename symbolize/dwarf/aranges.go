@@ -53,20 +53,25 @@ func (d *Data) readHintsOf(c *cursor) (end uint64) {
 // a C file has neither function nor lines.
 func (d *Data) hinted(pc uint64) (*unitTables, error) {
 	d.lastHint = after(len(d.hints), d.lastHint, func(i int) bool { return d.hints[i].lo > pc })
-	i := d.lastHint - 1
-	if i < 0 || pc >= d.hints[i].hi || i > 0 && pc < d.hints[i-1].hi {
+	if d.lastHint == 0 {
+		return nil, nil
+	}
+	h := d.hints[d.lastHint-1]
+	if d.lastHint > 1 {
+		h.lo = max(h.lo, d.hints[d.lastHint-2].hi)
+	}
+	if d.lastHint < len(d.hints) {
+		h.hi = min(h.hi, d.hints[d.lastHint].lo)
+	}
+	if pc < h.lo || pc >= h.hi {
 		return nil, nil // of two units that claim it, the index knows which is right
 	}
-	off := d.hints[i].unit
-	if d.last != nil && d.last.off == off {
-		return d.tables(d.last)
-	}
-	if d.main.readUnits(off) != nil {
+	if d.main.readUnits(h.unit) != nil {
 		return nil, nil // the index says why
 	}
-	at, ok := slices.BinarySearchFunc(d.main.units, off, func(u *unit, off uint64) int { return cmp.Compare(u.off, off) })
+	at, ok := slices.BinarySearchFunc(d.main.units, h.unit, func(u *unit, off uint64) int { return cmp.Compare(u.off, off) })
 	if !ok {
 		return nil, nil
 	}
-	return d.tables(d.main.units[at])
+	return d.sole(d.main.units[at], h.lo, h.hi)
 }

@@ -33,8 +33,17 @@ func (c *cache[K, V]) get(key K) (v V, ok bool) {
 
 // put keeps a value that costs so many bytes. One that alone exceeds the budget is kept until the next comes.
 func (c *cache[K, V]) put(key K, v V, cost int) {
-	c.byKey[key] = c.order.PushFront(&cached[K, V]{key, v, cost})
-	for c.used += cost; c.used > c.budget && c.order.Len() > 1; {
+	c.byKey[key] = c.order.PushFront(&cached[K, V]{key, v, 0})
+	c.charge(key, cost)
+}
+
+// charge says that a value which is kept costs so many bytes more.
+func (c *cache[K, V]) charge(key K, cost int) {
+	if e, ok := c.byKey[key]; ok {
+		e.Value.(*cached[K, V]).cost += cost
+		c.used += cost
+	}
+	for c.used > c.budget && c.order.Len() > 1 {
 		c.drop(c.order.Back())
 	}
 }

@@ -7,13 +7,15 @@
 //
 //	aranges.go   which unit has an address, where the compiler has written that down
 //	unit.go      headers and root entries of units, up to that one; of all where nothing was written down
-//	function.go  the entries of a unit: its functions and inlined calls, as a table sorted by address
-//	line.go      the line program of a unit, as a table sorted by address
+//	function.go  the entries of a unit: its functions and inlined calls
+//	line.go      the line program of a unit, as rows sorted by address
+//	places.go    both joined: which function and line an address belongs to, as a table of a few bytes a stretch
 //	name.go      the entry that has a function's name, one by one
 //	split.go     units whose entries lie in files of their own (.dwo, .dwp)
 //
-// The tables of units are kept within a budget, names too; sections are read in chunks and never held whole. So memory grows with
-// the number of units, about 300 bytes each, and not with the size of the file. (debug/dwarf of the Go tree holds the sections.)
+// The tables of units are kept within a budget, with the names that were asked for; sections are read in chunks and never held whole.
+// So memory grows with the number of units, about 300 bytes each, and not with the size of the file. (debug/dwarf of the Go tree holds
+// the sections.)
 //
 // The files are hostile: each length and count has a bound, references are followed a bounded number of times, and what is read in all
 // is bounded by a budget of work. A malformed header or root entry is an error of all addresses of units behind it, what else is malformed in a unit one
@@ -89,6 +91,7 @@ type Data struct {
 	loaded    *cache[*unit, *unitTables]
 	last      *unit // that was asked for, with its tables
 	lastTab   *unitTables
+	lo, hi    uint64 // addresses that belong to no other unit than the last
 	work      uint64
 
 	pack         *packageFile
@@ -106,6 +109,7 @@ type unitRange struct {
 // unitTables are the tables of a unit. Its error is kept too, so that a malformed unit is read once.
 type unitTables struct {
 	split     *file // that the functions were read from, where it isn't the main one
+	places    places
 	functions *functions
 	lines     *lineTable
 	err       error
@@ -125,7 +129,7 @@ func Open(f *elfx.File, opts *Options) (*Data, error) {
 	}
 	budget := cmp.Or(opts.Budget, defaultBudget)
 	shared := &shared{
-		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil), names: newCache[nameKey, *name](budget/4, nil),
+		opts: *opts, tables: newCache[abbrevKey, *abbrevs](budget/8, nil),
 		tablesLeft: maxTablesRead, rootsLeft: maxRootsRead,
 	}
 	main, err := shared.openFile(f, nil, "")
@@ -133,7 +137,7 @@ func Open(f *elfx.File, opts *Options) (*Data, error) {
 		return nil, err
 	}
 	d := &Data{shared: shared, main: main}
-	d.loaded = newCache[*unit](budget/2, d.unload)
+	d.loaded = newCache[*unit](budget/4*3, d.unload)
 	for _, l := range f.Loads() {
 		if l.Executable() {
 			d.code = append(d.code, l)
@@ -214,6 +218,9 @@ func (d *Data) buildIndex() error {
 // address, and one without a name when only its line is known, as in assembly, or where the functions of the unit can't be read, which is
 // the error.
 func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
+	if pc-d.lo < d.hi-d.lo {
+		return d.lastTab.frames(frames, pc)
+	}
 	t, err := d.hinted(pc)
 	switch {
 	case err != nil:
@@ -229,9 +236,16 @@ func (d *Data) Frames(frames []Frame, pc uint64) ([]Frame, error) {
 
 // indexedFrames is Frames by the index of all units.
 func (d *Data) indexedFrames(frames []Frame, pc uint64) ([]Frame, error) {
-	var second *unitTables
 	n := after(len(d.index), d.lastIndex, func(i int) bool { return d.index[i].lo > pc })
 	d.lastIndex = n
+	if lo, hi := d.soleRange(n); lo <= pc && pc < hi {
+		t, err := d.sole(d.main.units[d.index[n-1].unit], lo, hi)
+		if err != nil {
+			return t.lineOnly(frames, pc), err
+		}
+		return t.frames(frames, pc)
+	}
+	var second *unitTables
 	for i := n - 1; i >= max(0, n-maxOverlap) && d.maxEnds[i] > pc; i-- {
 		if pc >= d.index[i].hi {
 			continue
@@ -240,7 +254,7 @@ func (d *Data) indexedFrames(frames []Frame, pc uint64) ([]Frame, error) {
 		if err != nil {
 			return t.lineOnly(frames, pc), err
 		}
-		if t.functions != nil && t.functions.find(pc) != noScope {
+		if t.places.find(pc).scope != noScope {
 			return t.frames(frames, pc)
 		}
 		if second == nil {
@@ -253,12 +267,46 @@ func (d *Data) indexedFrames(frames []Frame, pc uint64) ([]Frame, error) {
 	return second.frames(frames, pc)
 }
 
+// soleRange has the addresses that belong to the range before one of the index, and to none else; when lo isn't below hi there are none.
+func (d *Data) soleRange(n int) (lo, hi uint64) {
+	if n == 0 {
+		return 0, 0
+	}
+	lo, hi = d.index[n-1].lo, d.index[n-1].hi
+	if n > 1 {
+		lo = max(lo, d.maxEnds[n-2])
+	}
+	if n < len(d.index) {
+		hi = min(hi, d.index[n].lo)
+	}
+	return lo, hi
+}
+
+// sole has the tables of a unit that alone has the addresses from lo to hi.
+func (d *Data) sole(u *unit, lo, hi uint64) (*unitTables, error) {
+	t, err := d.tables(u)
+	if err == nil {
+		d.lo, d.hi = lo, hi
+	}
+	return t, err
+}
+
 // tables reads the tables of a unit, or has them.
 func (d *Data) tables(u *unit) (*unitTables, error) {
 	if u != d.last {
+		d.leave()
 		d.last, d.lastTab = u, d.unitTables(u)
 	}
 	return d.lastTab, d.lastTab.err
+}
+
+// leave charges the last unit for the names that were asked for.
+func (d *Data) leave() {
+	d.lo, d.hi = 0, 0
+	if d.last != nil && d.lastTab.functions != nil {
+		d.loaded.charge(d.last, d.lastTab.functions.grown)
+		d.lastTab.functions.grown = 0
+	}
 }
 
 func (d *Data) unitTables(u *unit) *unitTables {
@@ -270,7 +318,8 @@ func (d *Data) unitTables(u *unit) *unitTables {
 	}
 	t := &unitTables{}
 	t.err = d.load(u, t)
-	cost := 128
+	t.places = d.scratch.packer.pack(d.scratch.segments, &d.scratch.lines)
+	cost := t.places.cost()
 	if t.functions != nil {
 		cost += t.functions.cost()
 	}
@@ -286,6 +335,8 @@ func (d *Data) unitTables(u *unit) *unitTables {
 
 // load reads the tables of a unit. The lines of a split unit are in the file of its skeleton.
 func (d *Data) load(u *unit, t *unitTables) error {
+	d.scratch.segments = d.scratch.segments[:0]
+	d.scratch.lines.reset()
 	if u.lines.present() {
 		var err error
 		if t.lines, err = u.readLines(d.isCode); err != nil {
@@ -306,51 +357,48 @@ func (d *Data) load(u *unit, t *unitTables) error {
 	return err
 }
 
-// position is the file and line of an address, as far as they are known.
-func (t *unitTables) position(pc uint64) (file string, line int64, err error) {
+// path is the name of a file in the line table.
+func (t *unitTables) path(file uint32) (string, error) {
 	if t.lines == nil {
-		return "", 0, nil
+		return "", nil
 	}
-	r, ok := t.lines.find(pc)
-	if !ok {
-		return "", 0, nil
-	}
-	file, err = t.lines.path(r.file)
-	return file, int64(r.line), err
+	return t.lines.path(file)
 }
 
 // lineOnly appends a frame without a name.
 func (t *unitTables) lineOnly(frames []Frame, pc uint64) []Frame {
-	file, line, err := t.position(pc)
+	at := t.places.find(pc)
+	file, err := t.path(at.file)
 	if err != nil || file == "" {
 		return frames
 	}
-	return append(frames, Frame{File: file, Line: line})
+	return append(frames, Frame{File: file, Line: int64(at.line)})
 }
 
 // frames walks from the innermost scope of an address outwards: the line of each function is where the call in it was inlined.
 func (t *unitTables) frames(frames []Frame, pc uint64) ([]Frame, error) {
-	n := t.functions.find(pc)
-	if n == noScope {
+	at := t.places.find(pc)
+	if at.scope == noScope {
 		return t.lineOnly(frames, pc), nil
 	}
-	file, line, err := t.position(pc)
-	first := len(frames)
-	for n != noScope && err == nil {
-		if len(frames)-first == maxFrames {
-			return frames, t.functions.unit.file.info.badf(t.functions.scopes[n].entry, "more than %d inlined calls", maxFrames)
-		}
+	file, err := t.path(at.file)
+	line, first := at.line, len(frames)
+	for n := at.scope; n != noScope && err == nil; {
 		s := &t.functions.scopes[n]
+		if len(frames)-first == maxFrames {
+			return frames, t.functions.unit.file.info.badf(t.functions.entries[s.name], "more than %d inlined calls", maxFrames)
+		}
 		var name *name
-		if name, err = t.functions.name(n); err != nil {
+		if name, err = t.functions.name(s); err != nil {
 			break
 		}
-		frames = append(frames, Frame{Name: cmp.Or(name.linkage, name.plain), File: file, Line: line, StartLine: name.line})
-		file, line = "", int64(s.callLine)
-		if s.parent != noScope && t.lines != nil {
-			file, err = t.lines.path(s.callFile)
+		frames = append(frames, Frame{})
+		f := &frames[len(frames)-1] // filled in place: to copy one that was just made waits for its stores
+		f.Name, f.File, f.Line, f.StartLine = name.text, file, int64(line), name.line
+		file, line = "", s.callLine
+		if n = s.parent; n != noScope {
+			file, err = t.path(s.callFile)
 		}
-		n = s.parent
 	}
 	return frames, err
 }

@@ -36,10 +36,10 @@ type shared struct {
 	opts   Options
 	files  uint32
 	tables *cache[abbrevKey, *abbrevs]
-	names  *cache[nameKey, *name]
 
 	tablesLeft, rootsLeft int    // see maxTablesRead
 	specs                 []spec // memory for those of one abbreviation
+	scratch               scratch
 }
 
 // abbrevKey is where a table of abbreviations lies, and what else its meaning depends on.

@@ -3,7 +3,6 @@
 package dwarf
 
 import (
-	"cmp"
 	"debug/dwarf"
 	"slices"
 )
@@ -14,82 +13,92 @@ const (
 	noScope   = -1
 )
 
-// functions says for each address of a unit which function it belongs to, and which call that was inlined into that.
+// functions are those of a unit, and the calls that were inlined into them.
 type functions struct {
-	unit   *unit
-	scopes []scope
-	names  []*name // of the scopes, as far as they were asked for
-	// Segment i has the addresses from starts[i] to starts[i+1]; owners[i] is its innermost scope.
-	starts []uint64
-	owners []int32
-	last   int // hint of where to look next
+	unit    *unit
+	scopes  []scope
+	entries []uint64 // that have the names of scopes, or lead to them
+	names   []*name  // of entries, as far as they were asked for
+	grown   int      // bytes that names took since the cost was told
 }
 
 // scope is a function with code of its own, or a call that was inlined.
 type scope struct {
-	entry              uint64 // offset of the entry that has the name, or leads to it
-	parent             int32  // what it was inlined into; noScope for a function
+	name               int32 // index of names
+	parent             int32 // what it was inlined into; noScope for a function
 	callFile, callLine uint32
 }
 
-func (f *functions) cost() int { return 128 + len(f.scopes)*32 + len(f.starts)*12 }
-
-// find is the innermost scope of an address.
-func (f *functions) find(pc uint64) int32 {
-	f.last = after(len(f.starts), f.last, func(i int) bool { return f.starts[i] > pc })
-	if f.last == 0 {
-		return noScope
-	}
-	return f.owners[f.last-1]
-}
+func (f *functions) cost() int { return 128 + len(f.scopes)*16 + len(f.entries)*16 }
 
 // name is the name of a scope's function.
-func (f *functions) name(n int32) (*name, error) {
-	if f.names == nil {
-		f.names = make([]*name, len(f.scopes))
+func (f *functions) name(s *scope) (*name, error) {
+	if n := f.names[s.name]; n != nil {
+		return n, nil
 	}
-	if f.names[n] == nil {
-		found, err := f.unit.file.nameOf(f.scopes[n].entry)
-		if err != nil {
-			return nil, err
-		}
-		f.names[n] = found
-	}
-	return f.names[n], nil
+	return f.readName(s.name)
 }
 
-// span is a range of addresses that belongs to a scope.
-type span struct {
-	lo, hi uint64
-	scope  int32
+func (f *functions) readName(i int32) (*name, error) {
+	n, err := f.unit.file.nameOf(f.entries[i])
+	if err != nil {
+		return nil, err
+	}
+	f.names[i] = n
+	f.grown += nameCost + len(n.text)
+	return n, nil
 }
 
 // functionReader walks the entries of a unit.
 type functionReader struct {
+	*scratch
 	u       *unit
 	c       *cursor
 	abbrevs *abbrevs
 	isCode  func(uint64) bool
-	scopes  []scope
-	spans   []span
 	stack   []int32 // the scope around the entries of each level
 	ranges  int
 }
 
-// readFunctions reads the functions of a unit and the calls that were inlined into them.
+// scratch is memory for the tables of a unit while it is read.
+type scratch struct {
+	scopes   []scope
+	entries  []uint64 // of scopes
+	sorted   []uint64
+	spans    []span
+	segments []segment // of scopes
+	lines    lineRows
+	packer   packer
+}
+
+// readFunctions reads the functions of a unit and the calls that were inlined into them. Which addresses are theirs is left in the segments of
+// the scratch.
 func (u *unit) readFunctions(isCode func(uint64) bool) (*functions, error) {
 	table, err := u.file.abbrevsOf(u)
 	if err != nil {
 		return nil, err
 	}
-	r := &functionReader{u: u, c: u.file.stream(u.file.info), abbrevs: table, isCode: isCode}
+	r := &functionReader{scratch: &u.file.scratch, u: u, c: u.file.stream(u.file.info), abbrevs: table, isCode: isCode}
+	r.scopes, r.entries, r.spans = r.scopes[:0], r.entries[:0], r.spans[:0]
 	r.c.seek(u.dies, u.end)
 	if err := r.walk(); err != nil {
 		return nil, err
 	}
-	f := &functions{unit: u, scopes: slices.Clip(r.scopes)}
-	f.flatten(r.spans)
-	return f, nil
+	r.segments = flatten(r.segments[:0], r.spans)
+	return r.functions(), nil
+}
+
+// functions are what was read, with one name for all scopes of an entry.
+func (r *functionReader) functions() *functions {
+	r.sorted = append(r.sorted[:0], r.entries...)
+	slices.Sort(r.sorted)
+	f := &functions{unit: r.u, scopes: slices.Clone(r.scopes), entries: slices.Clone(slices.Compact(r.sorted))}
+	f.names = make([]*name, len(f.entries))
+	for i, entry := range r.entries {
+		n, _ := slices.BinarySearch(f.entries, entry)
+		f.scopes[i].name = int32(n)
+	}
+	return f
 }
 
 func (r *functionReader) walk() error {
@@ -138,15 +147,15 @@ func (r *functionReader) entry(a *abbrev, off uint64, around int32) (inside int3
 		// An abstract function may hold a class of which functions have code, as gcc does for lambdas.
 		return around, e.declaration && r.skipTo(e.sibling)
 	}
-	s := scope{entry: off, parent: noScope}
+	s, named := scope{parent: noScope}, off
 	if a.tag == dwarf.TagInlinedSubroutine {
 		s.parent = around
 		s.callFile, s.callLine = uint32(min(e.callFile.u, 1<<32-1)), uint32(min(e.callLine.u, 1<<32-1))
 		if ref, ok := r.u.reference(e.origin); ok {
-			s.entry = ref
+			named = ref
 		}
 	}
-	return r.add(s, k, around), false
+	return r.add(s, named, k, around), false
 }
 
 // entryValues are the attributes of an entry that matter here.
@@ -202,8 +211,8 @@ func (r *functionReader) skipTo(sibling value) bool {
 	return true
 }
 
-// add notes a scope and its ranges. A scope without code that the linker kept gives way to the one around it.
-func (r *functionReader) add(s scope, k code, around int32) int32 {
+// add notes a scope, the entry that leads to its name, and its ranges. A scope without code that the linker kept gives way to the one around it.
+func (r *functionReader) add(s scope, named uint64, k code, around int32) int32 {
 	n := int32(len(r.scopes))
 	kept := false
 	count, err := r.u.each(k, func(lo, hi uint64) {
@@ -213,7 +222,7 @@ func (r *functionReader) add(s scope, k code, around int32) int32 {
 		}
 	})
 	if r.ranges += count; err == nil && (r.ranges > maxRanges || len(r.scopes) == maxScopes) {
-		err = r.c.s.badf(s.entry, "more than %d ranges or %d functions", maxRanges, maxScopes)
+		err = r.c.s.badf(named, "more than %d ranges or %d functions", maxRanges, maxScopes)
 	}
 	if err != nil {
 		r.c.fail(err)
@@ -222,42 +231,6 @@ func (r *functionReader) add(s scope, k code, around int32) int32 {
 		return around
 	}
 	r.scopes = append(r.scopes, s)
+	r.entries = append(r.entries, named)
 	return n
-}
-
-// flatten cuts spans that lie in each other into segments that don't. Where two overlap the one that begins later wins, and of two
-// equal ones the inner, which has the higher number.
-func (f *functions) flatten(spans []span) {
-	slices.SortFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.hi, a.hi), cmp.Compare(a.scope, b.scope))
-	})
-	var open []span
-	closeUntil := func(addr uint64) {
-		for len(open) > 0 && open[len(open)-1].hi <= addr {
-			at := open[len(open)-1].hi
-			for len(open) > 0 && open[len(open)-1].hi <= at {
-				open = open[:len(open)-1]
-			}
-			owner := int32(noScope)
-			if len(open) > 0 {
-				owner = open[len(open)-1].scope
-			}
-			f.segment(at, owner)
-		}
-	}
-	for _, s := range spans {
-		closeUntil(s.lo)
-		f.segment(s.lo, s.scope)
-		open = append(open, s)
-	}
-	closeUntil(^uint64(0))
-}
-
-func (f *functions) segment(start uint64, owner int32) {
-	if n := len(f.starts); n > 0 && f.starts[n-1] == start {
-		f.owners[n-1] = owner
-		return
-	}
-	f.starts = append(f.starts, start)
-	f.owners = append(f.owners, owner)
 }

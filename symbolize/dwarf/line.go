@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"sort"
 )
 
 const (
@@ -14,17 +15,21 @@ const (
 	maxFormats   = 64
 )
 
-// lineTable is the decoded line table of a unit: for each instruction its file and line. Rows that change neither are left out.
+// lineTable has the files of a unit's line table.
 type lineTable struct {
-	unit      *unit
-	length    uint64 // bytes that it was written in
-	sequences []sequence
-	rows      []row
-	dirs      []value
-	files     []lineFile
-	paths     []string // of files, as far as they were asked for; the last number is that of the last file
+	unit   *unit
+	length uint64 // bytes that it was written in
+	dirs   []value
+	files  []lineFile
+	paths  []string // of files, as far as they were asked for; the last number is that of the last file
+}
 
-	lastSequence, lastRow int // hints of where to look next
+// lineRows are the rows of a line table, in the order of the program that wrote them. Rows that change neither file nor line are left out.
+type lineRows struct {
+	rows      []row
+	sequences []sequence
+	spans     []span
+	segments  []segment // of sequences
 }
 
 // sequence is a stretch of code whose rows have rising addresses.
@@ -40,42 +45,67 @@ type lineFile struct {
 	dir  uint64
 }
 
-func (t *lineTable) cost() int {
-	return 256 + len(t.sequences)*24 + len(t.rows)*12 + len(t.dirs)*16 + len(t.files)*40
+func (t *lineTable) cost() int { return 256 + len(t.dirs)*16 + len(t.files)*40 }
+
+func (l *lineRows) reset() {
+	l.rows, l.sequences, l.spans, l.segments = l.rows[:0], l.sequences[:0], l.spans[:0], l.segments[:0]
 }
 
-// find is the row of an address.
-func (t *lineTable) find(pc uint64) (row, bool) {
-	t.lastSequence = after(len(t.sequences), t.lastSequence, func(i int) bool { return t.sequences[i].lo > pc })
-	for i := t.lastSequence - 1; i >= max(0, t.lastSequence-maxOverlap); i-- {
-		s := t.sequences[i]
-		if pc >= s.hi {
+// order sorts out which sequence an address belongs to. One without an end, where the program is cut off, has none.
+func (l *lineRows) order() {
+	for i, s := range l.sequences {
+		if s.hi <= s.lo {
 			continue
 		}
-		rows, off := t.rows[s.first:s.last], uint32(pc-s.lo)
-		t.lastRow = after(len(rows), t.lastRow, func(i int) bool { return rows[i].off > off })
-		if t.lastRow > 0 {
-			return rows[t.lastRow-1], true
+		l.spans = append(l.spans, span{s.lo, s.hi, int32(i)})
+	}
+	l.segments = flatten(l.segments, l.spans)
+}
+
+// each calls visit for where rows begin and sequences end, by address.
+func (l *lineRows) each(visit func(start uint64, r row)) {
+	for i, s := range l.segments {
+		if s.owner == noScope {
+			visit(s.start, row{file: noFile})
+			continue
+		}
+		end := ^uint64(0)
+		if i+1 < len(l.segments) {
+			end = l.segments[i+1].start
+		}
+		q := l.sequences[s.owner]
+		rows := l.rows[q.first:q.last]
+		first := sort.Search(len(rows), func(k int) bool { return q.lo+uint64(rows[k].off) > s.start }) - 1
+		for _, r := range rows[max(first, 0):] {
+			at := q.lo + uint64(r.off)
+			if at >= end {
+				break
+			}
+			visit(max(at, s.start), r)
 		}
 	}
-	return row{}, false
 }
 
 // path is the name of a file with its folders; "" for a number that the table doesn't have.
 func (t *lineTable) path(n uint32) (string, error) {
+	if uint64(n) < uint64(len(t.paths)) && t.paths[n] != "" {
+		return t.paths[n], nil
+	}
+	return t.readPath(n)
+}
+
+func (t *lineTable) readPath(n uint32) (string, error) {
 	if uint64(n) > uint64(len(t.files)) {
 		return "", nil
 	}
 	if t.paths == nil {
 		t.paths = make([]string, len(t.files)+1)
 	}
-	if t.paths[n] == "" {
-		p, err := t.join(n)
-		if err != nil {
-			return "", err
-		}
-		t.paths[n] = p[:min(len(p), maxString)]
+	p, err := t.join(n)
+	if err != nil {
+		return "", err
 	}
+	t.paths[n] = p[:min(len(p), maxString)]
 	return t.paths[n], nil
 }
 
@@ -124,6 +154,7 @@ func clean(name string) string {
 // lineProgram runs the program that a line table is written as (DWARF 5, 6.2).
 type lineProgram struct {
 	*lineTable
+	*lineRows
 	c        *cursor
 	isCode   func(uint64) bool
 	encoding // of the header
@@ -138,12 +169,11 @@ type lineProgram struct {
 	unordered  bool // and its addresses fall
 }
 
-// readLines reads the line table of a unit.
+// readLines reads the line table of a unit. Its rows are left in the scratch.
 func (u *unit) readLines(isCode func(uint64) bool) (*lineTable, error) {
 	s := u.file.line
-	p := &lineProgram{
-		lineTable: &lineTable{unit: u}, isCode: isCode, c: u.file.stream(s),
-	}
+	p := &lineProgram{lineTable: &lineTable{unit: u}, lineRows: &u.file.scratch.lines, isCode: isCode, c: u.file.stream(s)}
+	p.lineRows.reset()
 	p.c.seek(u.lines.u, s.size)
 	end, is64 := p.c.initialLength()
 	p.c.seek(p.c.off(), end)
@@ -152,8 +182,7 @@ func (u *unit) readLines(isCode func(uint64) bool) (*lineTable, error) {
 	for p.c.err == nil && p.c.left() > 0 {
 		p.step()
 	}
-	slices.SortStableFunc(p.sequences, func(a, b sequence) int { return cmp.Compare(a.lo, b.lo) })
-	p.rows = slices.Clip(p.rows)
+	p.order()
 	return p.lineTable, p.c.err
 }
 

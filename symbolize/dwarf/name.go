@@ -9,51 +9,64 @@ const maxHops = 16
 
 // name is what a function is called.
 type name struct {
-	linkage string // as the linker knows it; "" in C
-	plain   string // as the source has it, without what is around it
-	line    int64  // at which the function is declared
+	text string // as the linker knows it, in C as the source has it
+	line int64  // at which the function is declared
 }
 
-// nameKey is the entry of a function.
-type nameKey struct {
-	file  uint32
-	entry uint64
+const nameCost = 56 // bytes of a name, beside its text
+
+// nameReader collects what the entries on the way to a name say.
+type nameReader struct {
+	linkage, plain text
+	line           int64
 }
 
-const nameCost = 96 // bytes of a name in the cache, beside its strings
+// text is a string of an attribute, not read yet.
+type text struct {
+	u *unit
+	v value
+}
+
+func (t text) read() (string, error) {
+	if t.u == nil {
+		return "", nil
+	}
+	return t.u.string(t.v)
+}
 
 // nameOf finds the name of the function that an entry stands for.
 func (f *file) nameOf(entry uint64) (*name, error) {
-	if n, ok := f.names.get(nameKey{f.id, entry}); ok {
-		return n, nil
-	}
-	n, err := f.followName(entry)
-	if err != nil {
+	var r nameReader
+	if err := r.follow(f, entry); err != nil {
 		return nil, err
 	}
-	f.names.put(nameKey{f.id, entry}, &n, nameCost+len(n.linkage)+len(n.plain))
-	return &n, nil
+	n := &name{line: r.line}
+	var err error
+	if n.text, err = r.linkage.read(); err == nil && n.text == "" {
+		n.text, err = r.plain.read()
+	}
+	return n, err
 }
 
-func (f *file) followName(entry uint64) (n name, err error) {
+func (r *nameReader) follow(f *file, entry uint64) (err error) {
 	for range maxHops {
 		if entry&refAlt != 0 {
 			if f, err = f.alternate(); err != nil {
-				return n, err
+				return err
 			}
 			entry &^= refAlt
 		}
-		next, more, err := f.readName(entry, &n)
-		if err != nil || !more || n.linkage != "" && n.line != 0 {
-			return n, err
+		next, more, err := r.entry(f, entry)
+		if err != nil || !more || r.linkage.u != nil && r.line != 0 {
+			return err
 		}
 		entry = next
 	}
-	return n, f.info.badf(entry, "name more than %d entries away", maxHops)
+	return f.info.badf(entry, "name more than %d entries away", maxHops)
 }
 
-// readName adds to n what an entry says, and gives the entry that it leads to.
-func (f *file) readName(entry uint64, n *name) (next uint64, more bool, err error) {
+// entry takes what an entry says, and gives the one that it leads to.
+func (r *nameReader) entry(f *file, entry uint64) (next uint64, more bool, err error) {
 	u, err := f.unitAt(entry)
 	if err != nil {
 		return 0, false, err
@@ -71,37 +84,29 @@ func (f *file) readName(entry uint64, n *name) (next uint64, more bool, err erro
 	if a == nil {
 		return 0, false, f.info.badf(entry, "no abbreviation")
 	}
-	var origin, linkage, plain value
+	var origin value
 	for _, s := range a.specs {
 		v := c.read(s.form, s.implicit, u.encoding)
 		switch s.attr {
 		case dwarf.AttrName:
-			plain = v
+			r.plain.set(u, v)
 		case dwarf.AttrLinkageName, attrMIPSLinkageName:
-			linkage = v
+			r.linkage.set(u, v)
 		case dwarf.AttrDeclLine:
-			if n.line == 0 {
-				n.line = int64(min(v.u, 1<<32))
+			if r.line == 0 {
+				r.line = int64(min(v.u, 1<<32))
 			}
 		case dwarf.AttrAbstractOrigin, dwarf.AttrSpecification:
 			origin = v
 		}
 	}
-	if c.err != nil {
-		return 0, false, c.err
-	}
 	next, more = u.reference(origin)
-	return next, more, u.setName(n, linkage, plain)
+	return next, more, c.err
 }
 
-func (u *unit) setName(n *name, linkage, plain value) (err error) {
-	if n.linkage == "" {
-		if n.linkage, err = u.string(linkage); err != nil {
-			return err
-		}
+// set keeps the first string.
+func (t *text) set(u *unit, v value) {
+	if t.u == nil {
+		*t = text{u, v}
 	}
-	if n.plain == "" {
-		n.plain, err = u.string(plain)
-	}
-	return err
 }
