@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -28,7 +27,7 @@ const warmLooks = 10
 
 // BenchmarkBig asks for random addresses of the programs in ASSAY_BIG (paths with blanks between), interleaved with addr2line -i and
 // llvm-symbolizer --inlines. It tells CPU time in microseconds an address, how often we are faster than addr2line with a cold and a warm
-// Data, the heap in use after, and how many addresses differ from each. Without programs it takes testdata/calls.cc.
+// Data, the heap in use after, how many addresses differ from each, and of addr2line why. Without programs it takes testdata/calls.cc.
 //
 //	ASSAY_BIG="/usr/lib/x86_64-linux-gnu/libpython3.11d.so.1.0" go test ./symbolize/dwarf -run '^$' -bench Big -benchtime 3x
 func BenchmarkBig(b *testing.B) {
@@ -66,9 +65,9 @@ func big(b *testing.B, name string) {
 	b.ReportMetric(float64(binutils)/float64(warm), "warm-×")
 	b.ReportMetric(float64(heap)/(1<<20), "heap-MiB")
 	got := ours(b, name, nil, addrs)
-	// addr2line of 2.40 has folders twice that are relative in DWARF 5, so its paths are compared without folders.
-	b.ReportMetric(float64(differing(b, "llvm-symbolizer", addrs, got, askLLVM(b, name, addrs, got))), "llvm-differ")
-	b.ReportMetric(float64(differing(b, "addr2line", addrs, bare(got), bare(askBinutils(b, name, addrs, got)))), "addr2line-differ")
+	fromLLVM := askLLVM(b, name, addrs, got)
+	b.ReportMetric(float64(differing(b, addrs, got, fromLLVM)), "llvm-differ")
+	reportReasons(b, name, addrs, got, fromLLVM, oracle(b, addrs, "addr2line", "-a", "-i", "-f", "-e", name))
 }
 
 // ourTimes are the CPU times of a first and of a later look at all addresses, and the heap in use.
@@ -127,30 +126,18 @@ func cpuTime(b *testing.B, who int) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// differing counts the addresses whose frames differ, and shows a few. Where only the line is known to debug information, the others have a name
-// of the symbol table.
-func differing(b *testing.B, other string, addrs []uint64, got, want [][]call) int {
+// differing counts the addresses whose frames differ from those of llvm-symbolizer, and shows a few.
+func differing(b *testing.B, addrs []uint64, got, want [][]call) int {
 	n := 0
 	for i := range got {
-		if fmt.Sprint(got[i]) == fmt.Sprint(want[i]) || nameless(got[i]) && (len(want[i]) == 0 || want[i][0].Location == got[i][0].Location) {
+		if slices.Equal(got[i], want[i]) {
 			continue
 		}
 		if n++; n <= 3 {
-			b.Logf("%#x\n%s: %v\n     ours: %v", addrs[i], other, want[i], got[i])
+			b.Logf("%#x\nllvm-symbolizer: %v\n           ours: %v", addrs[i], want[i], got[i])
 		}
 	}
 	return n
-}
-
-// bare is without the folders of files.
-func bare(all [][]call) [][]call {
-	out := make([][]call, len(all))
-	for i, frames := range all {
-		for _, c := range frames {
-			out[i] = append(out[i], call{c.Name, path.Base(c.Location)})
-		}
-	}
-	return out
 }
 
 // nameless says whether only the line of an address is known.
