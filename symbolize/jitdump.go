@@ -226,7 +226,7 @@ func (s *jitScanner) load() error {
 	}
 	c := jitCode{start: f[2], size: f[3], name: name, lines: s.lines}
 	s.lines = nil
-	if v8Code.MatchString(name) {
+	if v8Code().MatchString(name) {
 		for i := range c.lines {
 			c.lines[i].addr -= v8LineShift
 		}

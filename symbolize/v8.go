@@ -4,14 +4,15 @@ package symbolize
 
 import (
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // v8Code matches what V8 writes into a perf map for code of a script (node --perf-basic-prof): kind, how it was compiled (~ interpreted,
 // ^ baseline, + Maglev, * TurboFan), then the function's name, which may be empty, and its place FILE:LINE[:COLUMN].
-var v8Code = regexp.MustCompile(`^(JS|LazyCompile|Function|Script|Eval):[~^+*]'?(.*?):(\d{1,9})(?::\d{1,9})?$`)
+var v8Code = lazyregexp.New(`^(JS|LazyCompile|Function|Script|Eval):[~^+*]'?(.*?):(\d{1,9})(?::\d{1,9})?$`)
 
 // v8Places are the beginnings of file names by which the place is told from a name before it: both may have spaces.
 var v8Places = []string{" file://", " node:", " /"}
@@ -22,7 +23,7 @@ var v8Unnamed = map[string]string{"Script": "<script>", "Eval": "<eval>"}
 // jitFrame is the frame of code that a JIT compiler has given a name. The tiers of V8 become one function: how it was compiled is no
 // part of what it is called. The line is the one where the function begins, since a perf map knows no other.
 func jitFrame(name string) frame {
-	m := v8Code.FindStringSubmatch(name)
+	m := v8Code().FindStringSubmatch(name)
 	if m == nil {
 		if method, ok := jvmName(name); ok {
 			return frame{name: method, symbol: name}

@@ -5,11 +5,12 @@ package trace
 import (
 	"math/bits"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // maxArguments bounds the arguments that are looked at; no call has more than six, but strace shows some that aren't passed.
@@ -131,11 +132,11 @@ func (c *Call) addPath(text string) bool {
 	return true
 }
 
-var octal = regexp.MustCompile(`\\[0-7]{1,3}`)
+var octal = lazyregexp.New(`\\[0-7]{1,3}`)
 
 // unhex writes the octal escapes of strace, which may be of one digit, as Go reads them.
 func unhex(text string) string {
-	return octal.ReplaceAllStringFunc(text, func(escape string) string {
+	return octal().ReplaceAllStringFunc(text, func(escape string) string {
 		n, err := strconv.ParseUint(escape[1:], 8, 8)
 		if err != nil {
 			return escape
@@ -266,14 +267,14 @@ func (f *pointees) sumLengths(text string) int64 {
 }
 
 var (
-	port  = regexp.MustCompile(`sin6?_port=htons\((\d{1,5})\)`)
-	host  = regexp.MustCompile(`(?:inet_addr\(|inet_pton\(AF_INET6, )"([0-9a-fA-F.:]{1,45})"`)
-	local = regexp.MustCompile(`sun_path=(@?)("(?:[^"\\]|\\.)*")`)
+	port  = lazyregexp.New(`sin6?_port=htons\((\d{1,5})\)`)
+	host  = lazyregexp.New(`(?:inet_addr\(|inet_pton\(AF_INET6, )"([0-9a-fA-F.:]{1,45})"`)
+	local = lazyregexp.New(`sun_path=(@?)("(?:[^"\\]|\\.)*")`)
 )
 
 // address reads a socket's: a path, with @ before an abstract one, or host:port; "" for other families and without a name.
 func (f *pointees) address(text string) string {
-	if m := local.FindStringSubmatch(text); m != nil {
+	if m := local().FindStringSubmatch(text); m != nil {
 		path, err := strconv.Unquote(unhex(m[2]))
 		if err != nil {
 			*f = false
@@ -281,7 +282,7 @@ func (f *pointees) address(text string) string {
 		}
 		return m[1] + path
 	}
-	p, h := port.FindStringSubmatch(text), host.FindStringSubmatch(text)
+	p, h := port().FindStringSubmatch(text), host().FindStringSubmatch(text)
 	if p == nil || h == nil {
 		*f = *f && pointees(!strings.Contains(text, "sa_family=AF_INET") && !strings.Contains(text, "sun_path="))
 		return ""
