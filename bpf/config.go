@@ -119,12 +119,18 @@ func Fit(spec *ebpf.CollectionSpec, types *btf.Spec) error {
 func (f *kernelFacts) fit(spec *ebpf.CollectionSpec) error {
 	if !f.allocates {
 		for _, m := range spec.Maps {
-			if m.Type == ebpf.Hash {
-				m.Flags &^= unix.BPF_F_NO_PREALLOC
-			}
+			preallocate(m)
+			preallocate(m.InnerMap)
 		}
 	}
 	return set(spec, map[string]any{"use_rq_clock": f.rqClock, "has_prev_state": f.prevState, "has_loop": f.loop})
+}
+
+// preallocate has the elements of a hash table made with it.
+func preallocate(m *ebpf.MapSpec) {
+	if m != nil && m.Type == ebpf.Hash {
+		m.Flags &^= unix.BPF_F_NO_PREALLOC
+	}
 }
 
 // constants are the settings of the programs, by the names that the C code gives them.

@@ -149,11 +149,9 @@ func (f *family) open(constants map[string]any) (err error) {
 
 // makeMaps makes the maps of an object that no object before it had.
 func (k *Kernel) makeMaps(spec *ebpf.CollectionSpec) error {
-	only := spec.Copy()
-	clear(only.Programs)
-	clear(only.Variables)
-	maps.DeleteFunc(only.Maps, func(name string, _ *ebpf.MapSpec) bool { return k.maps[name] != nil || !isShared(name) })
-	coll, err := ebpf.NewCollection(only)
+	missing := maps.Clone(spec.Maps)
+	maps.DeleteFunc(missing, func(name string, _ *ebpf.MapSpec) bool { return k.maps[name] != nil || !isShared(name) })
+	coll, err := ebpf.NewCollection(&ebpf.CollectionSpec{Maps: missing})
 	if err != nil {
 		return plainLoadError(err)
 	}
@@ -210,7 +208,8 @@ func (k *Kernel) loadFamily(f family, types *btf.Spec) (coll *ebpf.Collection, b
 }
 
 func (k *Kernel) newCollection(f family, types *btf.Spec) (*ebpf.Collection, error) {
-	spec := f.spec.Copy()
+	spec := *f.spec // what is in it isn't written to
+	spec.Programs = maps.Clone(spec.Programs)
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(f.programs, name) })
 	shared := map[string]*ebpf.Map{}
 	for name := range spec.Maps {
@@ -218,7 +217,7 @@ func (k *Kernel) newCollection(f family, types *btf.Spec) (*ebpf.Collection, err
 			shared[name] = m
 		}
 	}
-	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+	return ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{
 		Cache:           k.cache,
 		Programs:        ebpf.ProgramOptions{KernelTypes: types},
 		MapReplacements: shared,
