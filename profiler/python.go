@@ -22,7 +22,7 @@ type pythons struct {
 	lost   uint64                       // frames whose code could not be read
 }
 
-// interpreterFile is what an ELF file has for us, both nil in most.
+// interpreterFile is what an ELF file has for us: one of both, if that.
 type interpreterFile struct {
 	library *python.Library
 	libc    *python.Specific
@@ -31,8 +31,8 @@ type interpreterFile struct {
 // pythonSide is what an image keeps for pythons.
 type pythonSide struct {
 	library *python.Library
-	bias    uint64 // of the library
-	libc    *python.Specific
+	bias    uint64    // of the library
+	libcs   []*object // files that may tell how its libc keeps thread-specific values, read when there is a library
 	codes   map[codeKey]*python.Code
 }
 
@@ -74,19 +74,24 @@ func (ps *pythons) see(im *image, m *timedMapping) {
 	}
 	o := ps.object(im, m)
 	py := &im.python
-	f := ps.inspect(o, path)
-	if f.library != nil {
-		if seg, ok := o.segment(m.off); ok {
-			py.library, py.bias = f.library, m.start-m.off+seg.Off-seg.Vaddr
+	if python.MayHold(path) {
+		if f := ps.inspect(o, path); f.library != nil {
+			if seg, ok := o.segment(m.off); ok {
+				py.library, py.bias = f.library, m.start-m.off+seg.Off-seg.Vaddr
+			}
 		}
+	} else {
+		py.libcs = append(py.libcs, o)
 	}
-	if f.libc != nil {
-		py.libc = f.libc
-	}
-	if py.library == nil || py.libc == nil || ps.told[im.pid] == im {
+	if py.library == nil || ps.told[im.pid] == im {
 		return
 	}
-	ps.tell(im, pythonProcess(py))
+	for _, o := range py.libcs {
+		if f := ps.inspect(o, o.path); f.libc != nil {
+			ps.tell(im, pythonProcess(py.library, py.bias, f.libc))
+			return
+		}
+	}
 }
 
 func inspectInterpreter(e *elfx.File, path string) (f interpreterFile, err error) {
@@ -99,15 +104,15 @@ func inspectInterpreter(e *elfx.File, path string) (f interpreterFile, err error
 }
 
 // pythonProcess says where a process keeps its frames, in the kernel side's terms.
-func pythonProcess(py *pythonSide) bpf.PythonProcess {
-	l, c := &py.library.Layout, py.libc
+func pythonProcess(library *python.Library, bias uint64, c *python.Specific) bpf.PythonProcess {
+	l := &library.Layout
 	window := min(l.FrameCode, l.FramePrevious, l.FrameInstr, l.FrameMark) &^ 7
 	if l.Marks == python.EachFrame {
 		window = min(l.FrameCode, l.FramePrevious, l.FrameInstr) &^ 7
 	}
 	word := func(field uint32) uint8 { return uint8((field - window) / 8) }
 	p := bpf.PythonProcess{
-		KeyAt: py.library.Runtime + py.bias + uint64(l.AutoTSSKey),
+		KeyAt: library.Runtime + bias + uint64(l.AutoTSSKey),
 		Self:  c.Self, Array: c.Array, Block: c.Block, Stride: c.Stride, Value: c.Value,
 		ThreadId: l.ThreadID, ThreadFrame: l.ThreadFrame, CframeCurrent: l.CFrameCurrent,
 		Window: window, WindowBytes: max(l.FrameCode, l.FramePrevious, l.FrameInstr, l.FrameMark)&^7 + 8 - window,
