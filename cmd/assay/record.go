@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -115,7 +116,7 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 	ctx = untilInterrupted(ctx)
 	progress := newProgress(errOut, f.quiet)
 	f.opts.Progress = progress.show
-	f.opts.Started = deferGC()
+	deferGC()
 	rec, err := profiler.Record(ctx, f.opts)
 	progress.clear()
 	if err != nil {
@@ -136,11 +137,12 @@ func (f *recordFlags) run(ctx context.Context, out, errOut io.Writer) (err error
 	return endCommand(ctx, rec)
 }
 
-// deferGC makes the garbage collector wait for more, until the function that it returns is called. To load means to decode all types of
-// the kernel, which leaves some 15 MB of garbage: to collect it in steps of 4 took a quarter of the CPU time of a short recording.
-func deferGC() func() {
-	before := debug.SetGCPercent(400)
-	return func() { debug.SetGCPercent(before) }
+// deferGC makes the garbage collector wait for 32 MB, and then work as usual. To load means to decode all types of the kernel, which
+// leaves 8 MB of garbage: most recordings end before they need its room.
+func deferGC() {
+	usual := debug.SetGCPercent(800) // of the 4 MB that it counts on at least
+	type untilFirst [32]byte         // of a size that has its memory for itself
+	runtime.AddCleanup(new(untilFirst), func(percent int) { debug.SetGCPercent(percent) }, usual)
 }
 
 // interrupted is why a context ended, when it was a signal.
