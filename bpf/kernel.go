@@ -44,25 +44,37 @@ type family struct {
 	spec     *ebpf.CollectionSpec // of the object, once it is open
 }
 
+// families are the objects that a configuration needs. Those of samples and of sweeps have the programs of process.bpf.h: they are
+// loaded from the first.
 func (c *Config) families() []family {
-	sweep := family{load: LoadSweep}
 	var all []family
 	if c.CPU {
 		all = append(all, family{load: LoadSample, programs: []string{SampleProgramName}})
-		sweep.programs = append(sweep.programs, "assay_sum", "assay_free")
 	}
-	if c.PIDs && !c.CPU {
-		sweep.programs = append(sweep.programs, "assay_free")
+	if c.OffCPU || !c.CPU {
+		all = append(all, family{load: LoadSweep})
+	}
+	all[0].programs = append(all[0].programs, c.processPrograms()...)
+	if c.OffCPU {
+		sweep := &all[len(all)-1]
+		sweep.programs = append(sweep.programs, "assay_open", "assay_close")
+		all = append(all, family{load: LoadSwitch, programs: []string{"assay_switch", "assay_waking"}})
+	}
+	return all
+}
+
+func (c *Config) processPrograms() []string {
+	programs := []string{"assay_exec"}
+	if c.CPU {
+		programs = append(programs, "assay_sum")
+	}
+	if c.CPU || c.PIDs {
+		programs = append(programs, "assay_free")
 	}
 	if c.PIDs || c.Tables {
-		sweep.programs = append(sweep.programs, "assay_fork")
+		programs = append(programs, "assay_fork")
 	}
-	sweep.programs = append(sweep.programs, "assay_exec")
-	if c.OffCPU {
-		all = append(all, family{load: LoadSwitch, programs: []string{"assay_switch", "assay_waking"}})
-		sweep.programs = append(sweep.programs, "assay_open", "assay_close")
-	}
-	return append(all, sweep)
+	return programs
 }
 
 // Load loads what config asks for. Nothing is attached yet. It needs CAP_BPF and CAP_PERFMON.

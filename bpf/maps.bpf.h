@@ -18,11 +18,12 @@
 
 /* The table of counts. Two take turns behind counts_active: user space puts
  * the empty one in, and the kernel's update of the outer map returns only when
- * no program holds the old one any more, so it is then read at rest. */
+ * no program holds the old one any more, so it is then read at rest. Most
+ * recordings need few lines, and to make all would take longer than the verifier. */
 struct counts_table {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, COUNTS_ENTRIES);
-	__uint(map_flags, BPF_F_NO_PREALLOC); /* most recordings need a few of them: to make all took 15 ms */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct count_key);
 	__type(value, struct count_value);
 } counts_a SEC(".maps"), counts_b SEC(".maps");

@@ -6,8 +6,7 @@
  * what ran is walked by frame pointers, named by its hash and counted.
  */
 #include "cost.bpf.h"
-#include "target.bpf.h"
-#include "unwind.bpf.h"
+#include "process.bpf.h"
 
 #define SIGSTOP 19
 

@@ -78,6 +78,12 @@ type SampleCounters struct {
 	ClockBackwards       uint64
 }
 
+type SampleCpuTime struct {
+	_       structs.HostLayout
+	Ns      uint64
+	Threads uint64
+}
+
 type SampleGoProcess struct {
 	_        structs.HostLayout
 	Tls      int64
@@ -372,6 +378,7 @@ const (
 	SampleMapCountsActive     = "counts_active"
 	SampleMapCountsB          = "counts_b"
 	SampleMapCountsFill       = "counts_fill"
+	SampleMapCpuTimes         = "cpu_times"
 	SampleMapEvents           = "events"
 	SampleMapGoProcesses      = "go_processes"
 	SampleMapHeard            = "heard"
@@ -385,7 +392,11 @@ const (
 	SampleMapUnwindKept       = "unwind_kept"
 	SampleMapUnwindProcesses  = "unwind_processes"
 	SampleMapUnwindSlabs      = "unwind_slabs"
+	SampleProgAssayExec       = "assay_exec"
+	SampleProgAssayFork       = "assay_fork"
+	SampleProgAssayFree       = "assay_free"
 	SampleProgAssaySample     = "assay_sample"
+	SampleProgAssaySum        = "assay_sum"
 	SampleVarHashSeed         = "hash_seed"
 	SampleVarPageShift        = "page_shift"
 	SampleVarPidnsInum        = "pidns_inum"
@@ -445,7 +456,11 @@ type SampleSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SampleProgramSpecs struct {
+	AssayExec   *ebpf.ProgramSpec `ebpf:"assay_exec"`
+	AssayFork   *ebpf.ProgramSpec `ebpf:"assay_fork"`
+	AssayFree   *ebpf.ProgramSpec `ebpf:"assay_free"`
 	AssaySample *ebpf.ProgramSpec `ebpf:"assay_sample"`
+	AssaySum    *ebpf.ProgramSpec `ebpf:"assay_sum"`
 }
 
 // SampleMapSpecs contains maps before they are loaded into the kernel.
@@ -457,6 +472,7 @@ type SampleMapSpecs struct {
 	CountsActive     *ebpf.MapSpec `ebpf:"counts_active"`
 	CountsB          *ebpf.MapSpec `ebpf:"counts_b"`
 	CountsFill       *ebpf.MapSpec `ebpf:"counts_fill"`
+	CpuTimes         *ebpf.MapSpec `ebpf:"cpu_times"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	GoProcesses      *ebpf.MapSpec `ebpf:"go_processes"`
 	Heard            *ebpf.MapSpec `ebpf:"heard"`
@@ -518,6 +534,7 @@ type SampleMaps struct {
 	CountsActive     *ebpf.Map `ebpf:"counts_active"`
 	CountsB          *ebpf.Map `ebpf:"counts_b"`
 	CountsFill       *ebpf.Map `ebpf:"counts_fill"`
+	CpuTimes         *ebpf.Map `ebpf:"cpu_times"`
 	Events           *ebpf.Map `ebpf:"events"`
 	GoProcesses      *ebpf.Map `ebpf:"go_processes"`
 	Heard            *ebpf.Map `ebpf:"heard"`
@@ -540,6 +557,7 @@ func (m *SampleMaps) Close() error {
 		m.CountsActive,
 		m.CountsB,
 		m.CountsFill,
+		m.CpuTimes,
 		m.Events,
 		m.GoProcesses,
 		m.Heard,
@@ -581,12 +599,20 @@ type SampleVariables struct {
 //
 // It can be passed to LoadSampleObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SamplePrograms struct {
+	AssayExec   *ebpf.Program `ebpf:"assay_exec"`
+	AssayFork   *ebpf.Program `ebpf:"assay_fork"`
+	AssayFree   *ebpf.Program `ebpf:"assay_free"`
 	AssaySample *ebpf.Program `ebpf:"assay_sample"`
+	AssaySum    *ebpf.Program `ebpf:"assay_sum"`
 }
 
 func (p *SamplePrograms) Close() error {
 	return _SampleClose(
+		p.AssayExec,
+		p.AssayFork,
+		p.AssayFree,
 		p.AssaySample,
+		p.AssaySum,
 	)
 }
 
