@@ -4,9 +4,9 @@ package bench
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/assaylab/assay/internal/lazyregexp"
 	"github.com/assaylab/assay/scenarios/knobs"
 )
 
@@ -45,7 +45,7 @@ func (a *Arm) knobs() map[string]string {
 	return all
 }
 
-var armName = regexp.MustCompile(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
+var armName = lazyregexp.New(`^[a-z0-9][a-z0-9./_-]{0,40}$`)
 
 // ParseArm reads NAME=SPEC. SPEC is one of
 //
@@ -62,7 +62,7 @@ func ParseArm(text string, self []string) (Arm, error) {
 	switch {
 	case !ok || spec == "":
 		return a, fmt.Errorf("arm %q: want NAME=WHAT, such as perf='perf record -a -o /dev/null'", text)
-	case !armName.MatchString(name):
+	case !armName().MatchString(name):
 		return a, fmt.Errorf("arm %q: want a name of a-z, 0-9 and . / _ -, at most 41 of them", name)
 	case name == Baseline || name == SameAgain:
 		return a, fmt.Errorf("arm %q: there always is one of that name", name)

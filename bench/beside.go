@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // besider starts what runs beside the workload.
@@ -136,11 +137,11 @@ func ownSamples(out, _ string) (int64, time.Duration) {
 }
 
 // sampleCount is how perf record says how many samples it wrote, and bpftrace what is in a map of that name.
-var sampleCount = regexp.MustCompile(`\((\d{1,18}) samples\)|(?m:^@samples: (\d{1,18})$)`)
+var sampleCount = lazyregexp.New(`\((\d{1,18}) samples\)|(?m:^@samples: (\d{1,18})$)`)
 
 // toldSamples reads what programs of others print.
 func toldSamples(out, errOut string) (int64, time.Duration) {
-	m := sampleCount.FindStringSubmatch(out + "\n" + errOut)
+	m := sampleCount().FindStringSubmatch(out + "\n" + errOut)
 	if m == nil {
 		return 0, 0
 	}

@@ -6,8 +6,9 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // readCgroup is the path of a process' cgroup: that of v2 if it is in one below the root, otherwise the longest of the v1
@@ -38,10 +39,10 @@ func readCgroup(pid int) string {
 
 // A container's ID is the last run of 64 hexadecimal digits in its cgroup's path: Docker, containerd, CRI-O and Podman all put it
 // there, with different words around it.
-var containerID = regexp.MustCompile(`[0-9a-f]{64}`)
+var containerID = lazyregexp.New(`[0-9a-f]{64}`)
 
 func containerOf(cgroup string) string {
-	ids := containerID.FindAllString(cgroup, -1)
+	ids := containerID().FindAllString(cgroup, -1)
 	if len(ids) == 0 {
 		return ""
 	}

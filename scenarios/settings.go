@@ -4,12 +4,12 @@ package scenarios
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/assaylab/assay/internal/lazyregexp"
 	"github.com/assaylab/assay/scenarios/internal/cpulist"
 )
 
@@ -43,10 +43,10 @@ var settings = []setting{
 
 const namePattern = `^[a-z0-9-]+$`
 
-var nameForm = regexp.MustCompile(namePattern)
+var nameForm = lazyregexp.New(namePattern)
 
 func setName(s *Scenario, text string) error {
-	if len(text) > maxName || !nameForm.MatchString(text) {
+	if len(text) > maxName || !nameForm().MatchString(text) {
 		return fmt.Errorf("name %s: want 1 to %d of a-z, 0-9 and -", excerpt(text), maxName)
 	}
 	s.Name = text
@@ -93,10 +93,10 @@ func setCPUs(s *Scenario, text string) error {
 
 const cpuLimitPattern = `^([1-9][0-9]{0,5}%)?$`
 
-var cpuLimitForm = regexp.MustCompile(cpuLimitPattern)
+var cpuLimitForm = lazyregexp.New(cpuLimitPattern)
 
 func setCPULimit(s *Scenario, text string) error {
-	if !cpuLimitForm.MatchString(text) {
+	if !cpuLimitForm().MatchString(text) {
 		return fmt.Errorf("%s is no share of one CPU; want one such as 50%% or 150%%", excerpt(text))
 	}
 	s.Isolation.CPULimit = text

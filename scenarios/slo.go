@@ -6,11 +6,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/assaylab/assay/internal/lazyregexp"
 	"github.com/assaylab/assay/scenarios/internal/nearest"
 )
 
@@ -73,7 +73,7 @@ var metrics = []metric{
 // metricPattern is what the name of an outcome's value looks like.
 const metricPattern = `^[a-z][a-z0-9_]*_(bytes|ns|count|ratio)$`
 
-var metricForm = regexp.MustCompile(metricPattern)
+var metricForm = lazyregexp.New(metricPattern)
 
 const maxMetric = 64
 
@@ -84,7 +84,7 @@ func metricType(name string) (Type, error) {
 			return m.typ, nil
 		}
 	}
-	found := metricForm.FindStringSubmatch(name)
+	found := metricForm().FindStringSubmatch(name)
 	switch {
 	case found == nil || len(name) > maxMetric:
 		return "", fmt.Errorf("there is no metric %s; %s, or a value of the outcome, whose name ends in _bytes, _ns, _count or _ratio",

@@ -7,10 +7,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // YAML writes the scenario as [Parse] reads it: what was given, and the settings.
@@ -127,10 +128,10 @@ func (w *writer) comment(indent, text string) {
 }
 
 // plain is text that is the same in YAML without quotes. It may look like a number: see text.
-var plain = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9µ./=,+@%()_'-]*( [A-Za-z0-9µ./=,+@%()_';-]+)*$`)
+var plain = lazyregexp.New(`^[A-Za-z0-9/][A-Za-z0-9µ./=,+@%()_'-]*( [A-Za-z0-9µ./=,+@%()_';-]+)*$`)
 
 func quote(text string) string {
-	if null := []string{"null", "Null", "NULL"}; plain.MatchString(text) && !slices.Contains(null, text) {
+	if null := []string{"null", "Null", "NULL"}; plain().MatchString(text) && !slices.Contains(null, text) {
 		return text
 	}
 	return strconv.Quote(text) // what can be shown is the same in Go and YAML

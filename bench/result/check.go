@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // maxName is the most bytes of a name, maxText those of a line of text.
@@ -21,9 +22,9 @@ const (
 )
 
 var (
-	metricName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]*$`)
-	factName   = regexp.MustCompile(`^[a-z][a-z0-9_.-]*$`)
-	unitName   = regexp.MustCompile(`^[A-Za-z%][A-Za-z0-9%/]*$`)
+	metricName = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_.]*$`)
+	factName   = lazyregexp.New(`^[a-z][a-z0-9_.-]*$`)
+	unitName   = lazyregexp.New(`^[A-Za-z%][A-Za-z0-9%/]*$`)
 )
 
 // Check reports the first thing that is wrong with r, as "block 3, arm perf: …". A record that it passes can be encoded both ways.
@@ -88,11 +89,11 @@ func (r *Record) checkMetrics() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
 		m := r.Metrics[name]
 		switch {
-		case !metricName.MatchString(name) || len(name) > maxName:
+		case !metricName().MatchString(name) || len(name) > maxName:
 			return fmt.Errorf("metric %s: want a name of letters, digits, _ and .", shorten(name))
 		case !finite(m.Value):
 			return fmt.Errorf("metric %s is %v", name, m.Value)
-		case !unitName.MatchString(m.Unit) || len(m.Unit) > maxName:
+		case !unitName().MatchString(m.Unit) || len(m.Unit) > maxName:
 			return fmt.Errorf("metric %s: want a unit such as ns/op, not %s", name, shorten(m.Unit))
 		case m.Main && primary != "":
 			return fmt.Errorf("two primary metrics, %s and %s", primary, name)
@@ -154,7 +155,7 @@ func (e *Environment) Check() error {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Facts)) {
-		if !factName.MatchString(key) || len(key) > maxName || slices.Contains(configKeys, key) {
+		if !factName().MatchString(key) || len(key) > maxName || slices.Contains(configKeys, key) {
 			return fmt.Errorf("environment %s: no fact may be named %s", e.ID, shorten(key))
 		}
 		if err := checkText("fact "+key, e.Facts[key]); err != nil {

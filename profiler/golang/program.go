@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/assaylab/assay/internal/elfx"
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // Program is what an ELF file by the Go tool chain says of itself.
@@ -78,11 +78,11 @@ func Inspect(f *elfx.File) (*Program, error) {
 	return p, nil
 }
 
-var minorPattern = regexp.MustCompile(`\bgo1\.([0-9]{1,3})`)
+var minorPattern = lazyregexp.New(`\bgo1\.([0-9]{1,3})`)
 
 // minorOf is the N of go1.N, which a tool chain of one's own may not say.
 func minorOf(version string) (n int, said bool) {
-	m := minorPattern.FindStringSubmatch(version)
+	m := minorPattern().FindStringSubmatch(version)
 	if m == nil {
 		return 0, false
 	}

@@ -8,13 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // cgroupKind is what the control group of the workload gives it, by the names that version 2 has; where version 1 is mounted the same is
@@ -113,7 +114,7 @@ func newHierarchy(m *procfs.MountInfo, groups []procfs.Cgroup, controller string
 	return h, err
 }
 
-var groupName = regexp.MustCompile(`^assay-[1-9][0-9]*$`)
+var groupName = lazyregexp.New(`^assay-[1-9][0-9]*$`)
 
 // groupOf returns the folder of the group that this process makes for a knob.
 func groupOf(name string) (string, error) {
@@ -216,7 +217,7 @@ const (
 
 // checkGroup wants a folder that can only be a group of ours: removing it takes no more than rmdir.
 func checkGroup(folder string) error {
-	if len(folder) > maxValue || !groupName.MatchString(filepath.Base(folder)) || filepath.Clean(folder) != folder || !filepath.IsAbs(folder) {
+	if len(folder) > maxValue || !groupName().MatchString(filepath.Base(folder)) || filepath.Clean(folder) != folder || !filepath.IsAbs(folder) {
 		return fmt.Errorf("%.40q is no control group of ours", folder)
 	}
 	return nil

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/assaylab/assay/internal/lazyregexp"
 	"github.com/assaylab/assay/scenarios/internal/cpulist"
 	"github.com/assaylab/assay/scenarios/internal/nearest"
 )
@@ -21,7 +21,7 @@ import (
 var envKind = kind{
 	name: "env", mayBeEmpty: true,
 	checkName: func(name string) (string, error) {
-		if !envName.MatchString(name) {
+		if !envName().MatchString(name) {
 			return "", errors.New("want the name of an environment variable, such as GOGC")
 		}
 		return name, nil
@@ -31,7 +31,7 @@ var envKind = kind{
 	launch:     func(name, value string) (Launch, error) { return Launch{Env: []string{name + "=" + value}}, nil },
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var envName = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // workload is the name of knobs that a workload has one of.
 const workload = "workload"

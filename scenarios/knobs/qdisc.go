@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // qdiscKind is the queueing discipline with which a network device sends, with the options that it has by default; default is the one that
@@ -17,13 +18,13 @@ import (
 var qdiscKind = kind{
 	name: "qdisc",
 	checkName: func(name string) (string, error) {
-		if !deviceName.MatchString(name) {
+		if !deviceName().MatchString(name) {
 			return "", errors.New("want a network device, such as eth0")
 		}
 		return name, nil
 	},
 	checkValue: func(_, value string) (string, error) {
-		if !qdiscName.MatchString(value) {
+		if !qdiscName().MatchString(value) {
 			return "", errors.New("want the name of a queueing discipline, such as fq, or default")
 		}
 		return value, nil
@@ -40,7 +41,7 @@ var qdiscKind = kind{
 
 const defaultQdisc = "default"
 
-var qdiscName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,14}$`)
+var qdiscName = lazyregexp.New(`^[a-z][a-z0-9_]{0,14}$`)
 
 // rootQdisc returns what a device sends with; nil for nothing.
 func rootQdisc(device string) (netlink.Link, netlink.Qdisc, error) {

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/assaylab/assay/internal/lazyregexp"
 	"github.com/assaylab/assay/scenarios/internal/cpulist"
 )
 
@@ -25,8 +25,8 @@ var (
 const none = "none"
 
 var (
-	deviceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$`)
-	queueName  = regexp.MustCompile(`^[rt]x-[0-9]{1,4}$`)
+	deviceName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$`)
+	queueName  = lazyregexp.New(`^[rt]x-[0-9]{1,4}$`)
 )
 
 func queueKind(name, prefix, file string) kind {
@@ -34,7 +34,7 @@ func queueKind(name, prefix, file string) kind {
 		name: name,
 		checkName: func(name string) (string, error) {
 			device, queue, given := strings.Cut(name, "/")
-			if !deviceName.MatchString(device) || given && (!queueName.MatchString(queue) || !strings.HasPrefix(queue, prefix)) {
+			if !deviceName().MatchString(device) || given && (!queueName().MatchString(queue) || !strings.HasPrefix(queue, prefix)) {
 				return "", fmt.Errorf("want a network device, such as eth0, or one of its queues, such as eth0/%s0", prefix)
 			}
 			return name, nil

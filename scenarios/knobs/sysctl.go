@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
 // sysctlKind is what sysctl(8) sets: the files under /proc/sys. Those under /proc/sys/net are of the network namespace of the thread which
@@ -26,7 +27,7 @@ var sysctlKind = kind{
 	perSpace:   sysctlPerSpace,
 }
 
-var sysctlPart = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@-]*$`)
+var sysctlPart = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.:@-]*$`)
 
 // refusedSysctls do something when they are written, can't be put back, or have the kernel run a program.
 var refusedSysctls = []string{
@@ -43,7 +44,7 @@ func sysctlName(name string) (string, error) {
 	}
 	parts := strings.Split(name, ".")
 	for _, part := range parts {
-		if !sysctlPart.MatchString(swapSeparators(part)) {
+		if !sysctlPart().MatchString(swapSeparators(part)) {
 			return "", errors.New("want the name of a sysctl, such as net.core.somaxconn")
 		}
 	}

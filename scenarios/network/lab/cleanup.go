@@ -6,13 +6,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"regexp"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/assaylab/assay/internal/lazyregexp"
 )
 
-var spaceName = regexp.MustCompile(`^assay-([1-9][0-9]*)-[0-9]+$`)
+var spaceName = lazyregexp.New(`^assay-([1-9][0-9]*)-[0-9]+$`)
 
 // CleanUp removes the namespaces of processes that are gone, and with them the links in them, and says how many there were. Several
 // processes may do so at once. It goes on after an error, and returns all of them.
@@ -38,7 +39,7 @@ func CleanUp() (removed int, err error) {
 
 // isLeftover says whether a name is of a space whose process is gone.
 func isLeftover(name string) bool {
-	match := spaceName.FindStringSubmatch(name)
+	match := spaceName().FindStringSubmatch(name)
 	if match == nil {
 		return false
 	}
