@@ -397,8 +397,7 @@ func (r *Recorder) collect() (*Recording, error) {
 
 func (r *Recorder) closeWindow() (err error) {
 	if r.sampler != nil {
-		r.awaitFree()
-		if r.cpuAfter, r.threads, err = r.kernel.CPUTime(); err != nil {
+		if r.cpuAfter, r.threads, err = r.sumTime(); err != nil {
 			return err
 		}
 		err, r.sampler.fds = r.sampler.close(), nil
@@ -420,16 +419,18 @@ func (r *Recorder) closeWindow() (err error) {
 	return err
 }
 
-// awaitFree gives the kernel time to free the threads of a command that has ended: until then their CPU time is in no sum.
-// It comes after an RCU grace period, a few tens of milliseconds.
-func (r *Recorder) awaitFree() {
-	if r.command == nil {
-		return
-	}
-	select {
-	case <-r.command.done:
-		time.Sleep(50 * time.Millisecond)
-	default:
+// maxFree is how long the end of a recording waits for the kernel to free the threads of a command.
+const maxFree = 500 * time.Millisecond
+
+// sumTime is the CPU time of all wanted threads, and their number. Those of a command that has ended are in the sum when the kernel has freed
+// them, after an RCU grace period: tens of milliseconds, and more on a busy machine. How much there must be at least is known from wait4.
+func (r *Recorder) sumTime() (sum time.Duration, threads uint64, err error) {
+	least := r.command.time()
+	for end := time.Now().Add(maxFree); ; time.Sleep(10 * time.Millisecond) {
+		sum, threads, err = r.kernel.CPUTime()
+		if err != nil || sum >= least || time.Now().After(end) {
+			return sum, threads, err
+		}
 	}
 }
 

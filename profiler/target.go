@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -67,6 +68,19 @@ type command struct {
 	done chan struct{} // closed when it has ended
 	code int
 	err  error
+}
+
+// time is the CPU time of a command that has ended, and of the children that it has waited for; 0 if it runs still, or there is none.
+func (c *command) time() time.Duration {
+	if c == nil {
+		return 0
+	}
+	select {
+	case <-c.done:
+		return c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
+	default:
+		return 0
+	}
 }
 
 // startCommand starts a command and holds it at its first instruction, as a tracer: then runs ready and lets
