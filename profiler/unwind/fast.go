@@ -4,74 +4,318 @@ package unwind
 
 import (
 	"encoding/binary"
-	"slices"
+	"math"
 )
 
-// Most instructions are of a few kinds that have nothing to do with the stack. They are decoded here, at ten times the speed of
-// x86asm, which gets all that could move the stack pointer or change the frame pointer, but for plain pushes and pops.
-
-// Opcodes of one byte, by what their ModRM byte means.
-var (
-	toRegister = []byte{0x03, 0x0b, 0x23, 0x2b, 0x33, 0x63, 0x8a, 0x8b, 0x8d} // add, or, and, sub, xor, movsxd, mov, lea
-	toOperand  = []byte{0x01, 0x09, 0x21, 0x29, 0x31, 0x88, 0x89, 0xd1, 0xd3} // add, or, and, sub, xor, mov, shifts
-	toNothing  = []byte{0x38, 0x39, 0x3a, 0x3b, 0x84, 0x85}                   // cmp, test
-	withByte   = []byte{0x80, 0x83, 0xc0, 0xc1}                               // arithmetic and shifts, by a byte
-)
-
-// isLong says whether an opcode behind 0x0f is a conditional move, movzx, movsx or imul: all to a register.
-func isLong(op byte) bool {
-	return op&0xf0 == 0x40 || op == 0xb6 || op == 0xb7 || op == 0xbe || op == 0xbf || op == 0xaf
-}
+// Nearly all instructions are decoded here, at thirty times the speed of x86asm. That gets what is rare, and what does to the stack
+// pointer or the frame pointer something that is seldom done.
 
 const (
-	rexW       = 8    // of a REX prefix: eight bytes
-	rexR, rexB = 4, 1 // the registers of ModRM are those from R8 on
-	numberSP   = 4    // registers in ModRM
-	numberFP   = 5
+	maxInstruction = 15   // bytes
+	rexW           = 8    // of a REX prefix: eight bytes
+	rexR, rexB     = 4, 1 // the registers of ModRM are those from R8 on
+	numberSP       = 4    // registers in ModRM
+	numberFP       = 5
 )
+
+// shape says what lies behind an opcode, and which operand comes first: that which is written to, if one is.
+type shape uint8
+
+const (
+	fast     shape = 1 << iota
+	operand        // ModRM, with SIB and displacement
+	toReg          // first is the register in ModRM
+	toRM           // first is the other operand of ModRM
+	group          // ModRM is a part of the opcode
+	withByte       // a byte follows
+	withInt        // four bytes follow, two behind the prefix 0x66
+)
+
+// Prefixes by which opcodes behind 0x0f differ.
+const (
+	noPrefix = iota
+	prefix66
+	prefixF3
+	prefixF2
+)
+
+var (
+	oneByte = shapes(map[shape]string{
+		operand | toRM:             "\x00\x01\x08\x09\x10\x11\x18\x19\x20\x21\x28\x29\x30\x31\x88\x89",
+		operand | toReg:            "\x02\x03\x0a\x0b\x12\x13\x1a\x1b\x22\x23\x2a\x2b\x32\x33\x63\x63\x8a\x8b\x8d\x8d",
+		operand:                    "\x38\x3b\x84\x85",
+		withByte:                   "\x04\x04\x0c\x0c\x14\x14\x1c\x1c\x24\x24\x2c\x2c\x34\x34\x3c\x3c\xa8\xa8\xb0\xb3",
+		withInt:                    "\x05\x05\x0d\x0d\x15\x15\x1d\x1d\x25\x25\x2d\x2d\x35\x35\x3d\x3d\xa9\xa9",
+		operand | toReg | withInt:  "\x69\x69",
+		operand | toReg | withByte: "\x6b\x6b",
+		operand | group | withByte: "\x80\x80\x83\x83\xc0\xc1\xc6\xc6",
+		operand | group | withInt:  "\x81\x81\xc7\xc7",
+		operand | group:            "\xd1\xd1\xd3\xd3\xd8\xd9\xdb\xdf\xf6\xf7\xfe\xff",
+		fast:                       "\x98\x99",
+	})
+	twoByte = [...][256]shape{
+		noPrefix: shapes(map[shape]string{
+			operand | toReg:           "\x40\x4f\xaf\xaf\xb6\xb7\xbc\xbf",
+			operand | toRM:            "\x90\x9f\xa5\xa5\xab\xab\xad\xad\xb0\xb1\xb3\xb3\xbb\xbb\xc0\xc1",
+			operand | toRM | withByte: "\xa4\xa4\xac\xac",
+			operand:                   "\x10\x11\x14\x15\x28\x29\x2e\x2f\x51\x5f\xa3\xa3",
+			operand | withByte:        "\xc2\xc2\xc6\xc6",
+			fast:                      "\x05\x05\xa2\xa2",
+		}),
+		prefix66: shapes(map[shape]string{
+			operand | toRM:     "\x7e\x7e",
+			operand:            "\x10\x11\x14\x15\x28\x29\x2e\x2f\x51\x51\x54\x6f\x74\x76\x7f\x7f\xd1\xd5\xd8\xe5\xe8\xef\xf1\xf6\xf8\xfe",
+			operand | withByte: "\x70\x70\xc2\xc2\xc6\xc6",
+		}),
+		prefixF3: shapes(map[shape]string{
+			operand | toReg:    "\x2c\x2d\xb8\xb8",
+			operand:            "\x10\x11\x2a\x2a\x51\x53\x58\x5f\x6f\x6f\x7e\x7f\xe6\xe6",
+			operand | withByte: "\x70\x70\xc2\xc2",
+		}),
+		prefixF2: shapes(map[shape]string{
+			operand | toReg:    "\x2c\x2d",
+			operand:            "\x10\x11\x2a\x2a\x51\x51\x58\x5a\x5c\x5f\xe6\xe6",
+			operand | withByte: "\x70\x70\xc2\xc2",
+		}),
+	}
+)
+
+// shapes makes a table from the ranges of opcodes of each shape.
+func shapes(opcodes map[shape]string) (table [256]shape) {
+	for s, ranges := range opcodes {
+		for i := 0; i < len(ranges); i += 2 {
+			for op := int(ranges[i]); op <= int(ranges[i+1]); op++ {
+				table[op] = s | fast
+			}
+		}
+	}
+	return table
+}
 
 // decodeFast decodes an instruction of x86-64, false when it leaves that to x86asm.
 func decodeFast(code []byte) (instruction, bool) {
-	var rex byte
-	prefix := 0
-	if len(code) > 0 && code[0]&0xf0 == 0x40 {
-		rex, prefix = code[0], 1
-	}
-	if len(code) < prefix+9 {
+	if len(code) < maxInstruction {
 		return instruction{}, false
 	}
-	op, rest := code[prefix], code[prefix+1:]
-	if prefix == 0 {
-		if i, ok := decodeBranch(op, rest); ok {
+	prefix, n := noPrefix, 0
+	switch code[0] {
+	case 0x66, 0x2e:
+		if i, ok := decodeNop(code); ok || code[0] == 0x2e {
+			return i, ok
+		}
+		prefix, n = prefix66, 1
+	case 0xf3:
+		prefix, n = prefixF3, 1
+	case 0xf2:
+		prefix, n = prefixF2, 1
+	case 0x64: // memory of the thread
+		n = 1
+	default:
+		if i, ok := decodePlain(code); ok {
 			return i, true
 		}
 	}
-	if op&0xf0 == 0x50 {
-		return decodePush(op, rex, uint8(prefix+1))
+	var rex byte
+	if code[n]&0xf0 == 0x40 {
+		rex = code[n]
+		n++
 	}
-	if op&0xf8 == 0xb8 && rex&rexW == 0 && !isStack(op&7, rex&rexB) { // mov of four bytes
-		return instruction{kind: other, size: uint8(prefix + 5)}, true
-	}
-	toReg, immediate := slices.Contains(toRegister, op), 0
+	op := code[n]
+	n++
+	var s shape
 	switch {
-	case op == 0x0f && isLong(rest[0]):
-		toReg, rest, prefix = true, rest[1:], prefix+1
-	case toReg, slices.Contains(toOperand, op), slices.Contains(toNothing, op):
-	case slices.Contains(withByte, op):
-		immediate = 1
-	case op == 0xc7 || op == 0x81: // mov, arithmetic with four bytes
-		immediate = 4
+	case op == 0x0f:
+		op = code[n]
+		n++
+		s = twoByte[prefix][op]
+	case prefix > prefix66:
+	case prefix == noPrefix && op&0xf0 == 0x50:
+		return decodePush(op, rex, n)
+	case prefix == noPrefix && op&0xf8 == 0xb8:
+		return decodeConstant(op&7, rex, n)
 	default:
-		return instruction{}, false
+		s = oneByte[op]
 	}
-	modRM := rest[0]
-	if op == 0xc7 && modRM>>3&7 != 0 { // xbegin
-		return instruction{}, false
+	return decodeShape(s, op, rex, code, n)
+}
+
+// decodePlain decodes instructions that have neither prefixes nor ModRM, and nops.
+func decodePlain(code []byte) (instruction, bool) {
+	switch code[0] {
+	case 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a, 0x7b, 0x7c, 0x7d, 0x7e, 0x7f:
+		return instruction{kind: branchTo, size: 2, arg: int32(int8(code[1]))}, true
+	case 0xe8:
+		return instruction{kind: callTo, size: 5, arg: int32(binary.LittleEndian.Uint32(code[1:]))}, true
+	case 0xe9:
+		return instruction{kind: jumpTo, size: 5, arg: int32(binary.LittleEndian.Uint32(code[1:]))}, true
+	case 0xeb:
+		return instruction{kind: jumpTo, size: 2, arg: int32(int8(code[1]))}, true
+	case 0xc3:
+		return instruction{kind: ret, size: 1}, true
+	case 0xc9:
+		return instruction{kind: leave, size: 1}, true
+	case 0xcc, 0xf4:
+		return instruction{kind: stop, size: 1}, true
+	case 0x68:
+		return instruction{kind: push, size: 5}, true
+	case 0x6a:
+		return instruction{kind: push, size: 2}, true
+	case 0x0f:
+		if code[1]&0xf0 == 0x80 {
+			return instruction{kind: branchTo, size: 6, arg: int32(binary.LittleEndian.Uint32(code[2:]))}, true
+		}
+		return decodeNop(code)
+	case 0x90:
+		return decodeNop(code)
 	}
-	if modRM>>6 == 3 && isStack(modRM&7, rex&rexB) || (toReg || op == 0x89) && isStack(modRM>>3&7, rex&rexR) {
-		return instruction{}, false
+	return instruction{}, false
+}
+
+// decodeNop decodes a nop, with prefixes that make it longer.
+func decodeNop(code []byte) (instruction, bool) {
+	n := 0
+	for n < 7 && (code[n] == 0x66 || code[n] == 0x2e) {
+		n++
 	}
-	return instruction{kind: other, size: uint8(prefix + 1 + operandSize(rest) + immediate)}, true
+	switch {
+	case code[n] == 0x90:
+		return instruction{kind: nop, size: uint8(n + 1)}, true
+	case code[n] == 0x0f && code[n+1] == 0x1f && code[n+2]>>3&7 == 0:
+		return instruction{kind: nop, size: uint8(n + 2 + operandSize(code[n+2:]))}, true
+	}
+	return instruction{}, false
+}
+
+// decodeConstant decodes a mov of four or eight bytes to a register.
+func decodeConstant(number, rex byte, size int) (instruction, bool) {
+	i := instruction{kind: other, size: uint8(size + 4)}
+	if rex&rexW != 0 {
+		i.size += 4
+	}
+	if !isStack(number, rex&rexB) {
+		return i, true
+	}
+	i.kind = fpUnknown
+	return i, number == numberFP
+}
+
+func decodePush(op, rex byte, size int) (instruction, bool) {
+	i := instruction{kind: push, size: uint8(size)}
+	number, pops := op&7, op&8 != 0
+	switch {
+	case isStack(number, rex&rexB) && number == numberSP:
+		return i, false
+	case isStack(number, rex&rexB) && pops:
+		i.kind = popFP
+	case isStack(number, rex&rexB):
+		i.kind = pushFP
+	case pops:
+		i.kind = pop
+	}
+	return i, true
+}
+
+// decodeShape decodes an instruction of a shape, with code[n:] behind its opcode.
+func decodeShape(s shape, op, rex byte, code []byte, n int) (instruction, bool) {
+	i := instruction{kind: other}
+	if s&operand != 0 {
+		modRM := code[n]
+		if s&group != 0 {
+			s, i.kind = groupOf(s, op, modRM)
+		}
+		at := n + operandSize(code[n:])
+		if touchesStack(s, op, rex, modRM) {
+			i.kind, i.arg = stackKind(op, rex, modRM, code[at:])
+			if i.kind == bad {
+				return i, false
+			}
+		}
+		n = at
+	}
+	switch {
+	case s&withByte != 0:
+		n++
+	case s&withInt != 0 && code[0] == 0x66 && rex&rexW == 0:
+		n += 2
+	case s&withInt != 0:
+		n += 4
+	}
+	i.size = uint8(n)
+	return i, s != 0
+}
+
+// x87 has bits for the values of the register in ModRM that are instructions, from opcode 0xd8 on: with memory, and with registers.
+var x87 = [8][2]byte{{0xff, 0xff}, {0xfd, 0xc3}, {0xff, 0x0f}, {0xaf, 0x6f}, {0xff, 0xf3}, {0xdf, 0x3d}, {0xff, 0xf3}, {0xff, 0x60}}
+
+// groupOf gives shape and kind of an opcode that goes on in ModRM.
+func groupOf(s shape, op, modRM byte) (shape, kind) {
+	more := modRM >> 3 & 7
+	switch {
+	case op>>3 == 0xd8>>3:
+		if x87[op&7][modRM>>6/3]>>more&1 != 0 {
+			return s, other
+		}
+	case op>>2 == 0x80>>2 && more == 7: // cmp
+		return s, other
+	case op>>2 == 0x80>>2:
+		return s | toRM, other
+	case op>>1 == 0xc6>>1 && more == 0: // mov
+		return s | toRM, other
+	case op>>1 == 0xc6>>1: // xbegin
+	case op>>1 == 0xc0>>1, op>>2 == 0xd0>>2: // shifts; x86asm does not know 6
+		return s | toRM, other
+	case op == 0xf6 && more == 0: // test
+		return s | withByte, other
+	case op == 0xf7 && more == 0:
+		return s | withInt, other
+	case op>>1 == 0xf6>>1 && more != 1, op>>1 == 0xfe>>1 && more < 2: // arithmetic
+		return s | toRM, other
+	case op == 0xff && more == 2:
+		return s, call
+	case op == 0xff && more == 4:
+		return s, jump
+	case op == 0xff && more == 6 && modRM>>6 != 3:
+		return s, push
+	}
+	return 0, other
+}
+
+// touchesStack says whether an instruction writes to RSP or RBP, or may save RBP on the stack.
+func touchesStack(s shape, op, rex, modRM byte) bool {
+	reg, rm, inMemory := modRM>>3&7, modRM&7, modRM>>6 != 3
+	switch {
+	case s&toReg != 0:
+		return isStack(reg, rex&rexR)
+	case op == 0x89 && inMemory: // mov
+		return rm == numberSP && isStack(reg, rex&rexR)
+	}
+	return s&toRM != 0 && !inMemory && isStack(rm, rex&rexB)
+}
+
+// stackKind is what an instruction does that touches the stack; bad when that is left to x86asm.
+func stackKind(op, rex, modRM byte, immediate []byte) (kind, int32) {
+	reg, rm, inMemory := modRM>>3&7, modRM&7, modRM>>6 != 3
+	add := int32(int8(immediate[0]))
+	switch {
+	case (op == 0x8b || op == 0x8d) && inMemory && reg == numberFP && rm != numberSP, // mov, lea
+		op == 0x89 && !inMemory && rm == numberFP && (reg != numberSP || rex&(rexW|rexR) != rexW),
+		op == 0x83 && rm == numberFP:
+		return fpUnknown, 0
+	case op == 0x89 && !inMemory && rm == numberFP:
+		return fpFromSP, 0
+	case op == 0x81:
+		add = int32(binary.LittleEndian.Uint32(immediate))
+	case op != 0x83:
+		return bad, 0
+	}
+	switch {
+	case rex&rexW == 0 || rm != numberSP || add == math.MinInt32:
+	case reg == 0: // add
+		return moveSP, add
+	case reg == 5: // sub
+		return moveSP, -add
+	}
+	return bad, 0
 }
 
 // isStack says whether a number in ModRM means RSP or RBP.
@@ -79,56 +323,26 @@ func isStack(number, extended byte) bool {
 	return extended == 0 && (number == numberSP || number == numberFP)
 }
 
-func decodeBranch(op byte, rest []byte) (instruction, bool) {
-	near := int32(binary.LittleEndian.Uint32(rest))
-	short := int32(int8(rest[0]))
-	switch {
-	case op == 0xc3:
-		return instruction{kind: ret, size: 1}, true
-	case op == 0xe8:
-		return instruction{kind: callTo, size: 5, arg: near}, true
-	case op == 0xe9:
-		return instruction{kind: jumpTo, size: 5, arg: near}, true
-	case op == 0xeb:
-		return instruction{kind: jumpTo, size: 2, arg: short}, true
-	case op&0xf0 == 0x70:
-		return instruction{kind: branchTo, size: 2, arg: short}, true
-	case op == 0x0f && rest[0]&0xf0 == 0x80:
-		return instruction{kind: branchTo, size: 6, arg: int32(binary.LittleEndian.Uint32(rest[1:]))}, true
+// operandSizes is how many bytes ModRM and what follows it take: SIB and displacement. That is not all of it where SIB has no base.
+var operandSizes = func() (sizes [256]uint8) {
+	for modRM := range sizes {
+		mod, rm := modRM>>6, modRM&7
+		sizes[modRM] = [...]uint8{1, 2, 5, 1}[mod]
+		if mod == 0 && rm == 5 { // relative to RIP
+			sizes[modRM] += 4
+		}
+		if mod != 3 && rm == numberSP { // SIB
+			sizes[modRM]++
+		}
 	}
-	return instruction{}, false
-}
+	return sizes
+}()
 
-func decodePush(op, rex byte, size uint8) (instruction, bool) {
-	number := op & 7
-	switch pushes := op&8 == 0; {
-	case number == numberSP && rex&rexB == 0:
-		return instruction{}, false
-	case number == numberFP && rex&rexB == 0 && pushes:
-		return instruction{kind: pushFP, size: size}, true
-	case number == numberFP && rex&rexB == 0:
-		return instruction{kind: popFP, size: size}, true
-	case pushes:
-		return instruction{kind: push, size: size}, true
-	}
-	return instruction{kind: pop, size: size}, true
-}
-
-// operandSize counts the bytes of ModRM and of what follows it: SIB and displacement.
+// operandSize counts the bytes of ModRM and of what follows it.
 func operandSize(b []byte) int {
-	mod, size := b[0]>>6, 1
-	if mod == 3 {
-		return size
-	}
-	base := b[0] & 7
-	if base == 4 { // SIB
-		base, size = b[1]&7, 2
-	}
-	switch {
-	case mod == 1:
-		return size + 1
-	case mod == 2, base == 5: // with mod 0: no base, or RIP
-		return size + 4
+	size := int(operandSizes[b[0]])
+	if b[0]&^0x38 == numberSP && b[1]&7 == 5 {
+		size += 4
 	}
 	return size
 }

@@ -16,10 +16,10 @@ import (
 // place is how the stack looks before an instruction. Distances are in bytes below the CFA.
 type place struct {
 	sp      int64
-	spLost  bool  // moved by a number that the instructions don't tell
-	framed  bool  // RBP points into the frame,
-	fp      int64 // there
+	fp      int64 // where RBP points to when it is framed
 	saved   int64 // where the RBP of the caller lies; 0 when it was not saved
+	framed  bool  // RBP points into the frame
+	spLost  bool  // moved by a number that the instructions don't tell
 	clobber bool  // RBP has another value, and was not saved
 	end     bool  // the ABI's mark of the outermost frame: RBP is 0
 	doubt   bool  // supposed, and not confirmed
@@ -59,12 +59,14 @@ func (p *place) rule() (r Rule, ok bool) {
 
 // follower follows the instructions of one function, from the first to the last.
 type follower struct {
+	code       []instruction // room for those of a piece
 	start, end uint64
 	function   func(vaddr uint64) bool // whether a function may begin there
-	labels     map[uint64]place        // of jumps forward
-	supposed   map[uint64]place        // where no way was seen yet that leads there
+	labels     places                  // of jumps forward
+	supposed   places                  // where no way was seen yet that leads there
 	learnt     map[uint64]place        // from jumps back to what was supposed otherwise
 	at         place
+	moved      bool  // since the last of spans
 	reached    bool  // the instruction before leads on to the next
 	called     bool  // and is a call, which may not return
 	lastCalls  bool  // the last that was no nop is a call
@@ -82,13 +84,45 @@ type stay struct {
 	place place
 }
 
+// places are those of some addresses of a function.
+type places struct {
+	start uint64
+	index []uint16 // for each byte of the function: 0, or 1 + index in list
+	list  []place
+}
+
+// reset forgets all, for a function from start to end.
+func (p *places) reset(start, end uint64) {
+	n := int(end - start)
+	p.index = slices.Grow(p.index[:0], n)[:n]
+	clear(p.index)
+	p.start, p.list = start, p.list[:0]
+}
+
+// at gives the place of an address, nil when there is none.
+func (p *places) at(vaddr uint64) *place {
+	if i := p.index[vaddr-p.start]; i > 0 {
+		return &p.list[i-1]
+	}
+	return nil
+}
+
+func (p *places) set(vaddr uint64, at place) {
+	if was := p.at(vaddr); was != nil {
+		*was = at
+		return
+	}
+	p.list = append(p.list, at)
+	p.index[vaddr-p.start] = uint16(len(p.list))
+}
+
 const (
 	maxFunction = 64 << 10 // bytes
 	maxFollows  = 16       // times that a function is followed, to learn where jumps back lead
 )
 
 func newFollower() *follower {
-	return &follower{labels: map[uint64]place{}, supposed: map[uint64]place{}, learnt: map[uint64]place{}}
+	return &follower{learnt: map[uint64]place{}}
 }
 
 // follow gives the places of the function from start to end, each with a rule; false when its ends don't prove them. A jump to where function
@@ -100,11 +134,11 @@ func (f *follower) follow(code []instruction, vaddr, start, end uint64, sure boo
 	clear(f.learnt)
 	for range maxFollows {
 		known := len(f.learnt)
-		clear(f.labels)
-		clear(f.supposed)
+		f.labels.reset(start, end)
+		f.supposed.reset(start, end)
 		*f = follower{
-			start: start, end: end, function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
-			at: atEntry, reached: true, spans: f.spans[:0], sure: sure,
+			code: f.code, start: start, end: end, function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
+			at: atEntry, moved: true, reached: true, spans: f.spans[:0], sure: sure,
 		}
 		proven := f.run(code, vaddr)
 		if len(f.learnt) == known {
@@ -124,10 +158,9 @@ func (f *follower) run(code []instruction, vaddr uint64) bool {
 		if !f.reached { // padding
 			continue
 		}
-		if _, ok := f.at.rule(); !ok {
+		if !f.say(pc, next) {
 			return false
 		}
-		f.say(pc, next)
 		f.called = i.kind == call || i.kind == callTo
 		f.lastCalls = f.called || f.lastCalls && i.kind == nop
 		if !f.step(i, next) {
@@ -155,23 +188,31 @@ func (f *follower) confirm() {
 	}
 }
 
-func (f *follower) say(start, end uint64) {
-	if n := len(f.spans); n > 0 && n != f.doubted && f.spans[n-1].place == f.at {
+// say notes the place of an instruction; false when it has no rule.
+func (f *follower) say(start, end uint64) bool {
+	n := len(f.spans)
+	if !f.moved || n > 0 && n != f.doubted && f.spans[n-1].place == f.at {
 		f.spans[n-1].end = end
-		return
+		return true
 	}
+	f.moved = false
+	_, ok := f.at.rule()
 	f.spans = append(f.spans, stay{extent{start, end}, f.at})
+	return ok
 }
 
 // arrive sets the place at an instruction from the ways that lead there; false when these differ.
 func (f *follower) arrive(pc uint64, nop bool) bool {
-	label, jumpedTo := f.labels[pc]
-	delete(f.labels, pc)
+	label := f.labels.at(pc)
+	if label == nil && f.reached {
+		return true
+	}
+	f.moved = true
 	switch {
-	case jumpedTo && (!f.reached || f.called):
-		f.at = label
-	case jumpedTo:
-		return f.meet(label)
+	case label != nil && (!f.reached || f.called):
+		f.at = *label
+	case label != nil:
+		return f.meet(*label)
 	case !f.reached && nop:
 		return true
 	case !f.reached:
@@ -194,7 +235,7 @@ func (f *follower) suppose(pc uint64) {
 		p = atEntry
 		p.doubt = true
 	}
-	f.supposed[pc] = p
+	f.supposed.set(pc, p)
 	f.at = p
 }
 
@@ -226,6 +267,7 @@ func (p *place) merge(other place) bool {
 func (f *follower) step(i *instruction, next uint64) bool {
 	target := next + uint64(int64(i.arg))
 	switch i.kind {
+	case other, nop, call, callTo:
 	case ret:
 		f.reached = false
 		return f.ends()
@@ -240,6 +282,7 @@ func (f *follower) step(i *instruction, next uint64) bool {
 	case branchTo:
 		return f.jump(target, next, false)
 	default:
+		f.moved = true
 		return f.at.step(i)
 	}
 	return true
@@ -260,15 +303,15 @@ func (f *follower) jump(target, next uint64, always bool) bool {
 		return f.jumpBack(target)
 	}
 	to := f.at
-	if before, ok := f.labels[target]; ok && !before.doubt {
+	if before := f.labels.at(target); before != nil && !before.doubt {
 		if to.doubt {
 			return true
 		}
-		if !to.merge(before) {
+		if !to.merge(*before) {
 			return false
 		}
 	}
-	f.labels[target] = to
+	f.labels.set(target, to)
 	return true
 }
 
@@ -284,8 +327,11 @@ func (f *follower) ends() bool {
 
 // jumpBack checks what was supposed of the place there.
 func (f *follower) jumpBack(target uint64) bool {
-	p, ok := f.supposed[target]
-	if !ok || f.at.doubt || p.merge(f.at) {
+	supposed := f.supposed.at(target)
+	if supposed == nil || f.at.doubt {
+		return true
+	}
+	if p := *supposed; p.merge(f.at) {
 		return true
 	}
 	if _, twice := f.learnt[target]; twice {
@@ -325,7 +371,6 @@ func (p *place) step(i *instruction) bool {
 func (p *place) stepFP(k kind, arg int64) {
 	callers := p.saved == 0 && !p.framed && !p.clobber
 	switch {
-	case k < pushFP: // nothing about it
 	case k == pushFP:
 		p.sp += word
 		if callers {
@@ -373,12 +418,15 @@ func functionsOf(text []byte, code []instruction, vaddr uint64, starts []uint64)
 	sure = slices.DeleteFunc(slices.Clone(starts), func(start uint64) bool { return start == vaddr }) // where the code was cut
 	for n := range code {
 		i := &code[n]
-		takes := takesAddress(text[i.at:i.next()])
-		if takes {
-			i = &instruction{at: i.at, size: i.size, kind: i.kind, arg: int32(binary.LittleEndian.Uint32(text[i.at+leaSize-4:]))}
+		takes := i.size == leaSize && takesAddress(text[i.at:])
+		switch {
+		case takes:
+			i = &instruction{at: i.at, size: i.size, arg: int32(binary.LittleEndian.Uint32(text[i.at+leaSize-4:]))}
+		case i.kind != jumpTo:
+			continue
 		}
 		to, ok := targetOf(code, i)
-		if !takes && i.kind != jumpTo || !ok || (vaddr+to)%16 != 0 || !endsBefore(code, to) {
+		if !ok || (vaddr+to)%16 != 0 || !endsBefore(code, to) {
 			continue
 		}
 		from, _ := slices.BinarySearch(starts, vaddr+uint64(i.at)+1)
@@ -399,9 +447,9 @@ func functionsOf(text []byte, code []instruction, vaddr uint64, starts []uint64)
 
 const leaSize = 7 // bytes of lea with an address relative to the instruction pointer
 
-// takesAddress says whether an instruction is such a lea.
+// takesAddress says whether an instruction of that size is such a lea.
 func takesAddress(code []byte) bool {
-	return len(code) == leaSize && code[0]&0xf8 == 0x48 && code[1] == 0x8d && code[2]&0xc7 == 0x05
+	return code[0]&0xf8 == 0x48 && code[1] == 0x8d && code[2]&0xc7 == 0x05
 }
 
 // targetOf is the offset in the code where an instruction leads; false when that is elsewhere.
@@ -429,18 +477,22 @@ func indexOf(code []instruction, off uint64) int {
 // followCode lays out code at vaddr that has functions at starts and where its calls lead.
 func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error {
 	end := vaddr + uint64(len(bytes))
-	code := instructions(bytes)
+	code := appendInstructions(b.follower.code[:0], bytes)
+	b.follower.code = code
 	starts, sure := functionsOf(bytes, code, vaddr, starts)
 	function := func(target uint64) bool {
 		_, ok := slices.BinarySearch(starts, target)
 		return ok || target < vaddr || target >= end
 	}
+	code = code[indexOf(code, starts[0]-vaddr):]
 	for n, start := range starts {
 		limit := end
 		if n+1 < len(starts) {
 			limit = starts[n+1]
 		}
-		body := code[indexOf(code, start-vaddr):indexOf(code, limit-vaddr)]
+		next := indexOf(code, limit-vaddr)
+		body := code[:next]
+		code = code[next:]
 		for len(body) > 0 && (body[0].kind == nop || body[0].kind == stop) {
 			body = body[1:]
 		}

@@ -38,7 +38,7 @@ func followFile(t *testing.T, path string) {
 	}
 	text := make([]byte, section.Size)
 	must(t, image.ReadAt(text, section.Off))
-	_, sure := functionsOf(text, instructions(text), section.Addr, nil)
+	_, sure := functionsOf(text, appendInstructions(nil, text), section.Addr, nil)
 	function := func(vaddr uint64) bool {
 		_, described := o.find(vaddr)
 		return starts[vaddr] || !described
@@ -51,7 +51,7 @@ func followFile(t *testing.T, path string) {
 		functions++
 		code := make([]byte, e.end-e.start)
 		must(t, image.ReadAt(code, off))
-		spans, ok := follower.follow(instructions(code), e.start, e.start, e.end, slices.Contains(sure, e.start), function)
+		spans, ok := follower.follow(appendInstructions(nil, code), e.start, e.start, e.end, slices.Contains(sure, e.start), function)
 		if !ok {
 			continue
 		}
@@ -124,4 +124,23 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: only %d of %d instructions decoded fast", path, fast, all)
 		}
 	}
+}
+
+// FuzzInstructions compares the two decoders over any bytes that the slow one knows.
+func FuzzInstructions(f *testing.F) {
+	for _, code := range []string{
+		"\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", "\x48\x81\xec\x00\x01\x00\x00", "\x48\x8b\x6c\x24\x08", "\x64\x48\x2b\x04\x25\x28",
+		"\x66\x81\x3c\x25\x00\x00\x00\x00\x01\x02", "\xf2\x48\x0f\x2c\xe8", "\xdb\x6c\x24\x10", "\xff\x14\xc5\x00\x00\x00\x00", "\xf7\x05", "\x49\xbd",
+	} {
+		f.Add(append([]byte(code), make([]byte, maxInstruction)...))
+	}
+	f.Fuzz(func(t *testing.T, code []byte) {
+		got, ok := decodeFast(code)
+		if !ok {
+			return
+		}
+		if want := decodeSlow(code); got != want && want.size > 1 {
+			t.Errorf("% x: %+v, want %+v", code, got, want)
+		}
+	})
 }

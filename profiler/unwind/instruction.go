@@ -4,6 +4,7 @@ package unwind
 
 import (
 	"math"
+	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
 )
@@ -47,9 +48,9 @@ const (
 	fpUnknown             // sets it to something else
 )
 
-// instructions decodes x86-64 code. What is no instruction takes a byte.
-func instructions(code []byte) []instruction {
-	list := make([]instruction, 0, len(code)/3)
+// appendInstructions decodes x86-64 code. What is no instruction takes a byte.
+func appendInstructions(list []instruction, code []byte) []instruction {
+	list = slices.Grow(list, len(code)/3)
 	for at := 0; at < len(code); {
 		i := decodeOne(code[at:])
 		i.at = uint32(at)

@@ -11,6 +11,7 @@ var ErrTooLarge = errors.New("unwind table too large")
 type layout struct {
 	table   *Table
 	index   map[uint64]uint16 // packed rule to its number
+	recent  [64]numbered      // of index
 	maxRows int
 
 	rows   []Row  // of the page under way
@@ -20,23 +21,32 @@ type layout struct {
 	total  int
 }
 
+// numbered is a packed rule and its number.
+type numbered struct {
+	word   uint64
+	number uint16
+}
+
 func newLayout(t *Table, maxRows int) *layout {
-	l := &layout{table: t, index: make(map[uint64]uint16), maxRows: maxRows, end: t.Base, rows: make([]Row, 0, 4096)}
-	l.rule(Rule{})
-	return l
+	t.Rules = append(t.Rules, Rule{})
+	return &layout{table: t, index: map[uint64]uint16{0: 0}, maxRows: maxRows, end: t.Base, rows: make([]Row, 0, 4096)}
 }
 
 // rule gives the number of a rule. When the dictionary is full a new rule is lost, and said so.
 func (l *layout) rule(r Rule) uint16 {
 	w := r.word()
-	n, ok := l.index[w]
-	if ok {
+	recent := &l.recent[w*0x9e3779b97f4a7c15>>58]
+	if recent.word == w {
+		return recent.number
+	}
+	if n, ok := l.index[w]; ok {
+		*recent = numbered{w, n}
 		return n
 	}
 	if len(l.table.Rules) >= maxRules-1 && r != unsupported(ReasonTooManyRules) {
 		return l.rule(unsupported(ReasonTooManyRules))
 	}
-	n = uint16(len(l.table.Rules))
+	n := uint16(len(l.table.Rules))
 	l.table.Rules = append(l.table.Rules, r)
 	l.index[w] = n
 	return n

@@ -13,31 +13,37 @@ const word = 8 // bytes
 type machine struct {
 	elf        elf.Machine
 	fp, sp, ra uint64
-	syscall    []byte   // the instruction that asks the kernel
-	sigreturn  []byte   // those that return from a signal handler
-	pltHead    []byte   // how the code at the head of .plt begins: it pushes
-	goCheck    []string // how functions of Go begin
+	syscall    []byte    // the instruction that asks the kernel
+	sigreturn  signature // those that return from a signal handler
+	pltHead    []byte    // how the code at the head of .plt begins: it pushes
+	goCheck    []string  // how functions of Go begin
 	landmarks  []landmark
+}
+
+// signature is code that is looked for.
+type signature struct {
+	code []byte
+	rare int // which of its bytes is rare in code
 }
 
 // landmark is code by which a rule is known from before bytes before it to after bytes behind its begin, where nothing describes it.
 type landmark struct {
-	code          string
+	signature
 	before, after uint64
 	rule          Rule
 }
 
 var (
-	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, syscall: []byte("\x0f\x05"), sigreturn: []byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"), pltHead: []byte("\xff\x35"), goCheck: []string{
+	amd64 = &machine{elf: elf.EM_X86_64, fp: 6, sp: 7, ra: 16, syscall: []byte("\x0f\x05"), sigreturn: signature{[]byte("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"), 1}, pltHead: []byte("\xff\x35"), goCheck: []string{
 		"\x49\x3b\x66\x10", // cmp rsp, [r14+16]
 		"\x4c\x8d\x64\x24", // lea r12, [rsp-…]
 		"\x55\x48\x89\xe5", // push rbp; mov rbp, rsp
 	}, landmarks: []landmark{
 		// __start_context of the GNU C library: mov rsp, rbx; mov rdi, [rsp]; test rdi, rdi. The function of makecontext returns to it,
 		// so it is the outermost frame of the stack, and a walk asks for the byte before it.
-		{"\x48\x89\xdc\x48\x8b\x3c\x24\x48\x85\xff", 1, 0, Rule{CFA: CFAEnd}},
+		{signature{[]byte("\x48\x89\xdc\x48\x8b\x3c\x24\x48\x85\xff"), 2}, 1, 0, Rule{CFA: CFAEnd}},
 	}}
-	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, syscall: []byte("\x01\x00\x00\xd4"), sigreturn: []byte("\x68\x11\x80\xd2\x01\x00\x00\xd4"), pltHead: []byte("\xf0\x7b\xbf\xa9"), goCheck: []string{
+	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, syscall: []byte("\x01\x00\x00\xd4"), sigreturn: signature{[]byte("\x68\x11\x80\xd2\x01\x00\x00\xd4"), 1}, pltHead: []byte("\xf0\x7b\xbf\xa9"), goCheck: []string{
 		"\x90\x0b\x40\xf9", // ldr x16, [x28, #16]
 	}}
 )

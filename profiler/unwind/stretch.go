@@ -2,7 +2,10 @@
 
 package unwind
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 const (
 	windowSize = 64 << 10
@@ -40,7 +43,7 @@ func (s *stretch) bytes(off uint64, n uint64) ([]byte, error) {
 	if in := off % windowSize; in+n <= uint64(len(w)) {
 		return w[in : in+n], nil
 	}
-	s.piece = s.piece[:0]
+	s.piece = slices.Grow(s.piece[:0], int(n))
 	for n > 0 {
 		if w, err = s.window(off / windowSize); err != nil {
 			return nil, err

@@ -81,7 +81,7 @@ func (b *builder) findLandmarks() {
 		found := 0
 		for _, c := range b.code {
 			for at := c.start; found < maxLandmarks; found++ {
-				next, err := b.find(at, c.end, []byte(l.code))
+				next, err := b.find(at, c.end, &l.signature)
 				if err != nil || next == c.end {
 					break
 				}
@@ -201,7 +201,7 @@ func (b *builder) guess(from, to uint64) error {
 		if err := b.guessFunctions(from, at); err != nil {
 			return err
 		}
-		from = min(at+1+uint64(len(b.mach.sigreturn)), to)
+		from = min(at+1+uint64(len(b.mach.sigreturn.code)), to)
 		if at < to {
 			if err := b.layout.span(at, from, Rule{CFA: CFASignal}); err != nil {
 				return err
@@ -282,30 +282,45 @@ func (b *builder) startsIn(from, to uint64) []uint64 {
 // trampoline finds the code that a signal handler returns to, which asks the kernel for rt_sigreturn: the vaddr of the byte before it,
 // because a walk asks for the return address - 1. It gives to when there is none.
 func (b *builder) trampoline(from, to uint64) (uint64, error) {
-	at, err := b.find(from, to, b.mach.sigreturn)
+	at, err := b.find(from, to, &b.mach.sigreturn)
 	if err != nil || at == to {
 		return to, err
 	}
 	return max(at, from+1) - 1, nil
 }
 
-// find finds the first place of some bytes in code, to when there is none.
-func (b *builder) find(from, to uint64, pattern []byte) (uint64, error) {
+// find finds the first place of a signature in code, to when there is none.
+func (b *builder) find(from, to uint64, s *signature) (uint64, error) {
 	for at := from; at < to; {
 		n := min(to-at, windowSize)
 		code, err := b.bytes(at, n)
 		if err != nil {
 			return to, err
 		}
-		if i := bytes.Index(code, pattern); i >= 0 {
+		if i := s.index(code); i >= 0 {
 			return at + uint64(i), nil
 		}
 		if n < windowSize {
 			break
 		}
-		at += n - uint64(len(pattern))
+		at += n - uint64(len(s.code))
 	}
 	return to, nil
+}
+
+// index gives the first place of a signature in code, negative when there is none. It looks for the byte that is rare, for others make
+// bytes.Index stop at each instruction.
+func (s *signature) index(code []byte) int {
+	for at := 0; at+s.rare < len(code); at++ {
+		i := bytes.Index(code[at+s.rare:], s.code[s.rare:])
+		if i < 0 {
+			break
+		}
+		if at += i; bytes.HasPrefix(code[at:], s.code) {
+			return at
+		}
+	}
+	return -1
 }
 
 // bytes reads code.

@@ -46,7 +46,7 @@ func TestMusl(t *testing.T) {
 	table := build(t, musl)
 	file, err := os.ReadFile(musl)
 	must(t, err)
-	at := bytes.Index(file, amd64.sigreturn) // this library has its code where it is in the file
+	at := bytes.Index(file, amd64.sigreturn.code) // this library has its code where it is in the file
 	if r, _ := table.Find(uint64(at) - 1); at < 0 || r.CFA != CFASignal {
 		t.Errorf("the trampoline of signals at %#x: %+v", at, r)
 	}
