@@ -60,7 +60,7 @@ var (
 			operand | toRM | withByte: "\xa4\xa4\xac\xac",
 			operand:                   "\x10\x11\x14\x15\x28\x29\x2e\x2f\x51\x5f\xa3\xa3",
 			operand | withByte:        "\xc2\xc2\xc6\xc6",
-			fast:                      "\x05\x05\xa2\xa2",
+			fast:                      "\xa2\xa2",
 		}),
 		prefix66: shapes(map[shape]string{
 			operand | toRM:     "\x7e\x7e",
@@ -161,8 +161,11 @@ func decodePlain(code []byte) (instruction, bool) {
 	case 0x6a:
 		return instruction{kind: push, size: 2}, true
 	case 0x0f:
-		if code[1]&0xf0 == 0x80 {
+		switch {
+		case code[1]&0xf0 == 0x80:
 			return instruction{kind: branchTo, size: 6, arg: int32(binary.LittleEndian.Uint32(code[2:]))}, true
+		case code[1] == 0x05:
+			return instruction{kind: system, size: 2}, true
 		}
 		return decodeNop(code)
 	case 0x90:

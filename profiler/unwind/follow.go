@@ -10,8 +10,9 @@ import (
 
 // Code that nothing describes (the C library musl, programs that don't unwind, assembly) can be followed: from the first instruction of
 // a function, where the return address lies at the stack pointer, to its last, each instruction moves the stack pointer by what it
-// says. The result is believed where it proves itself: all ways through the function end with the stack pointer back at the return
-// address; or that it is sure to begin where it does, and never returns. Elsewhere the frame pointer has to do, which is a guess.
+// says. The result is believed where it proves itself: the function is sure to begin where it does, or ways through it end with the stack
+// pointer back at the return address. Where such a way leads from, the stack is as was thought; where only a call leads to that may never
+// return, another function may begin, and what lies there has to prove itself. Elsewhere the frame pointer has to do, which is a guess.
 
 // place is how the stack looks before an instruction. Distances are in bytes below the CFA.
 type place struct {
@@ -22,7 +23,7 @@ type place struct {
 	spLost  bool  // moved by a number that the instructions don't tell
 	clobber bool  // RBP has another value, and was not saved
 	end     bool  // the ABI's mark of the outermost frame: RBP is 0
-	doubt   bool  // supposed, and not confirmed
+	doubt   int32 // number of the doubt whether it is right, 0 for none
 }
 
 var atEntry = place{sp: word}
@@ -30,7 +31,7 @@ var atEntry = place{sp: word}
 // rule is the rule of a place; ok is false when it has none.
 func (p *place) rule() (r Rule, ok bool) {
 	switch {
-	case p.doubt:
+	case p.doubt != 0:
 		return Rule{CFA: CFAFramePointer}, true
 	case p.end:
 		return Rule{CFA: CFAEnd}, true
@@ -66,16 +67,29 @@ type follower struct {
 	supposed   places                  // where no way was seen yet that leads there
 	learnt     map[uint64]place        // from jumps back to what was supposed otherwise
 	at         place
-	moved      bool  // since the last of spans
-	reached    bool  // the instruction before leads on to the next
-	called     bool  // and is a call, which may not return
-	lastCalls  bool  // the last that was no nop is a call
-	jumped     place // before the last jump to a place in a register
-	jumps      bool  // there was one
-	returns    int   // ways to end that prove something
-	sure       bool  // it begins where it does
+	moved      bool            // since the last of spans
+	reached    bool            // the instruction before leads on to the next
+	lastCalls  bool            // the last that was no nop is a call, which may not return
+	callee     uint64          // what it calls, 0 when no instruction tells
+	system     bool            // the kernel was called
+	jumped     place           // before the last jump to a place in a register
+	jumps      bool            // there was one
+	returns    int             // ways to end that prove something
+	rets       bool            // it is sure that it returns
+	returning  map[uint64]bool // functions of which it is known whether they return for sure
+	sure       bool            // it begins where it does
+	aligned    bool            // functions begin at multiples of functionAlign
+	doubts     []doubt
 	spans      []stay
-	doubted    int // the first of spans that was supposed last
+}
+
+// doubt is about code to which no way is known for sure: it lies behind a call, which may not return, so that another function may begin there;
+// or it was supposed.
+type doubt struct {
+	from      [2]int32 // doubts about what leads there: if this is right, these are
+	callee    uint64   // the function whose return is in doubt
+	supposed  bool     // it was supposed that a function begins there
+	confirmed bool
 }
 
 // stay is code through which the stack stays as it is.
@@ -117,12 +131,13 @@ func (p *places) set(vaddr uint64, at place) {
 }
 
 const (
-	maxFunction = 64 << 10 // bytes
-	maxFollows  = 16       // times that a function is followed, to learn where jumps back lead
+	maxFunction   = 64 << 10 // bytes
+	functionAlign = 16       // bytes; by compilers, unless they are told to make code small
+	maxFollows    = 16       // times that a function is followed, to learn where jumps back lead
 )
 
 func newFollower() *follower {
-	return &follower{learnt: map[uint64]place{}}
+	return &follower{learnt: map[uint64]place{}, returning: map[uint64]bool{}}
 }
 
 // follow gives the places of the function from start to end, each with a rule; false when its ends don't prove them. A jump to where function
@@ -138,10 +153,14 @@ func (f *follower) follow(code []instruction, vaddr, start, end uint64, sure boo
 		f.supposed.reset(start, end)
 		*f = follower{
 			code: f.code, start: start, end: end, function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
-			at: atEntry, moved: true, reached: true, spans: f.spans[:0], sure: sure,
+			at: atEntry, moved: true, reached: true, spans: f.spans[:0], sure: sure, aligned: f.aligned, returning: f.returning, doubts: append(f.doubts[:0], doubt{}),
+		}
+		if !sure {
+			f.at.doubt = f.raise(doubt{supposed: start == vaddr}) // where the code was cut
 		}
 		proven := f.run(code, vaddr)
 		if len(f.learnt) == known {
+			f.settleSpans()
 			return f.spans, proven && (f.returns > 0 || f.never())
 		}
 	}
@@ -161,10 +180,11 @@ func (f *follower) run(code []instruction, vaddr uint64) bool {
 		if !f.say(pc, next) {
 			return false
 		}
-		f.called = i.kind == call || i.kind == callTo
-		f.lastCalls = f.called || f.lastCalls && i.kind == nop
-		if !f.step(i, next) {
-			if !f.at.doubt {
+		f.lastCalls = i.kind == call || i.kind == callTo || f.lastCalls && i.kind == nop
+		ok := f.step(i, next)
+		f.settle(&f.at)
+		if !ok {
+			if f.at.doubt == 0 {
 				return false
 			}
 			f.reached = false // what was supposed is wrong
@@ -173,25 +193,49 @@ func (f *follower) run(code []instruction, vaddr uint64) bool {
 	return true
 }
 
-// never says whether the function never returns: nothing is in doubt, and it ends with a call, or nothing leads to its end.
-func (f *follower) never() bool {
-	return f.sure && (!f.reached || f.lastCalls) && !slices.ContainsFunc(f.spans, func(s stay) bool { return s.place.doubt })
+// never says whether the function never returns: it ends with a call, or nothing leads to its end.
+func (f *follower) never() bool { return f.sure && (!f.reached || f.lastCalls) }
+
+// raise gives the number of a new doubt.
+func (f *follower) raise(d doubt) int32 {
+	f.doubts = append(f.doubts, d)
+	return int32(len(f.doubts) - 1)
 }
 
-// confirm says that what was supposed is right.
-func (f *follower) confirm() {
-	if f.at.doubt {
-		for i := range f.spans[f.doubted:] {
-			f.spans[f.doubted+i].place.doubt = false
-		}
-		f.at.doubt = false
+// confirm says that what was in doubt is right.
+func (f *follower) confirm(number int32) {
+	if d := &f.doubts[number]; number != 0 && !d.confirmed {
+		d.confirmed = true
+		f.confirm(d.from[0])
+		f.confirm(d.from[1])
 	}
+}
+
+// settle takes away a doubt that was confirmed since.
+func (f *follower) settle(p *place) {
+	if f.doubts[p.doubt].confirmed {
+		p.doubt = 0
+	}
+}
+
+// settleSpans settles all, which makes some the same as the one before; padding between them counts to it.
+func (f *follower) settleSpans() {
+	settled := f.spans[:0]
+	for _, s := range f.spans {
+		f.settle(&s.place)
+		if n := len(settled); n > 0 && settled[n-1].place == s.place {
+			settled[n-1].end = s.end
+		} else {
+			settled = append(settled, s)
+		}
+	}
+	f.spans = settled
 }
 
 // say notes the place of an instruction; false when it has no rule.
 func (f *follower) say(start, end uint64) bool {
 	n := len(f.spans)
-	if !f.moved || n > 0 && n != f.doubted && f.spans[n-1].place == f.at {
+	if !f.moved || n > 0 && f.spans[n-1].place == f.at {
 		f.spans[n-1].end = end
 		return true
 	}
@@ -204,73 +248,116 @@ func (f *follower) say(start, end uint64) bool {
 // arrive sets the place at an instruction from the ways that lead there; false when these differ.
 func (f *follower) arrive(pc uint64, nop bool) bool {
 	label := f.labels.at(pc)
-	if label == nil && f.reached {
+	if label == nil && f.reached && !f.lastCalls {
 		return true
 	}
 	f.moved = true
+	ok := true
 	switch {
-	case label != nil && (!f.reached || f.called):
+	case label != nil && !f.reached:
 		f.at = *label
+		f.settle(&f.at)
+	case label != nil && f.lastCalls:
+		f.at, ok = f.join(*label, f.behindCall())
 	case label != nil:
-		return f.meet(*label)
-	case !f.reached && nop:
+		f.at, ok = f.join(f.at, *label)
+	case nop: // padding, perhaps
 		return true
-	case !f.reached:
+	case f.reached:
+		if !f.aligned || pc%functionAlign == 0 {
+			f.at = f.behindCall()
+		}
+	default:
 		f.suppose(pc)
 	}
 	f.reached = true
-	return true
+	return ok
+}
+
+// behindCall gives the place behind a call, which may not return. Where the stack is as at an entry, what the code there proves says nothing of what
+// was before: a function may begin.
+func (f *follower) behindCall() place {
+	p := f.at
+	if f.returning[f.callee] {
+		return p
+	}
+	d := doubt{from: [2]int32{p.doubt}, callee: f.callee, supposed: f.doubts[p.doubt].supposed}
+	if p.atEntry() {
+		p, d = atEntry, doubt{callee: f.callee, supposed: true}
+	}
+	p.doubt = f.raise(d)
+	return p
 }
 
 // suppose sets the place at code to which no way was seen yet: a jump from further down leads there, or it is a case of a switch, or another
 // function, or the landing pad of an exception.
 func (f *follower) suppose(pc uint64) {
-	f.doubted = len(f.spans)
 	p, ok := f.learnt[pc]
 	switch {
+	case ok && p.doubt != 0:
+		p.doubt = f.raise(doubt{})
 	case ok:
 	case f.jumps:
 		p = f.jumped
+		p.doubt = f.raise(doubt{supposed: f.doubts[p.doubt].supposed})
 	default:
 		p = atEntry
-		p.doubt = true
+		p.doubt = f.raise(doubt{supposed: true})
 	}
 	f.supposed.set(pc, p)
 	f.at = p
 }
 
-// meet joins another way that leads to the same instruction; false when they don't fit, though neither is in doubt.
-func (f *follower) meet(label place) bool {
-	was := f.at
+// join joins two ways that lead to the same instruction; false when they don't fit, though neither is in doubt. Of two of which one is in doubt
+// the other counts; if they fit, the doubt was none.
+func (f *follower) join(a, b place) (place, bool) {
+	f.settle(&a)
+	f.settle(&b)
+	both, fit := a.merge(b)
 	switch {
-	case f.at.doubt && !label.doubt:
-		was.doubt = false
-		if was.merge(label) {
-			f.confirm()
-		}
-		f.at = label
-		return true
-	case label.doubt:
-		return true
+	case fit && a.doubt != 0 && b.doubt != 0:
+		both.doubt = f.raise(doubt{from: [2]int32{a.doubt, b.doubt}, supposed: f.doubts[a.doubt].supposed || f.doubts[b.doubt].supposed})
+		return both, true
+	case fit:
+		f.confirm(a.doubt)
+		f.confirm(b.doubt)
+		return both, true
+	case a.doubt == 0:
+		return a, b.doubt != 0
+	case b.doubt == 0, f.doubts[a.doubt].supposed && !f.doubts[b.doubt].supposed:
+		return b, true
 	}
-	return f.at.merge(label)
+	return a, true
 }
 
-// merge joins two places; false when they differ.
-func (p *place) merge(other place) bool {
+// merge joins two places but for their doubts; false when they differ.
+func (p place) merge(other place) (place, bool) {
+	p.doubt, other.doubt = 0, 0
 	p.clobber = p.clobber || other.clobber
 	other.clobber = p.clobber
-	return *p == other
+	return p, p == other
 }
 
 // step runs an instruction; false when what it does can't be told.
 func (f *follower) step(i *instruction, next uint64) bool {
 	target := next + uint64(int64(i.arg))
 	switch i.kind {
-	case other, nop, call, callTo:
+	case other, nop:
+	case system:
+		f.system = true
+	case zeroFP:
+		f.moved = true
+		f.at.zeroFP(f.system)
+	case call:
+		f.callee = 0
+	case callTo:
+		f.callee = target
 	case ret:
 		f.reached = false
-		return f.ends()
+		sure := !f.doubts[f.at.doubt].supposed
+		ok := f.ends()
+		f.rets = f.rets || ok && sure
+		return ok
 	case stop:
 		f.reached = false
 	case jump:
@@ -294,7 +381,7 @@ func (f *follower) jump(target, next uint64, always bool) bool {
 		if !f.function(target) {
 			return false // into the midst of another: this is a part of it
 		}
-		if always && !f.jumps && !f.at.doubt {
+		if always && !f.jumps && !f.doubts[f.at.doubt].supposed {
 			f.ends()
 		}
 		return true // perhaps to a part of this function that lies elsewhere
@@ -302,40 +389,36 @@ func (f *follower) jump(target, next uint64, always bool) bool {
 	if target < next {
 		return f.jumpBack(target)
 	}
-	to := f.at
-	if before := f.labels.at(target); before != nil && !before.doubt {
-		if to.doubt {
-			return true
-		}
-		if !to.merge(*before) {
-			return false
-		}
+	to, ok := f.at, true
+	if before := f.labels.at(target); before != nil {
+		to, ok = f.join(f.at, *before)
 	}
 	f.labels.set(target, to)
-	return true
+	return ok
 }
 
 // ends says whether the return address is where it was at the entry.
 func (f *follower) ends() bool {
-	if !f.at.end && (f.at.sp != word || f.at.spLost || f.at.framed) {
+	if !f.at.end && !f.at.atEntry() {
 		return false
 	}
-	f.confirm()
+	f.confirm(f.at.doubt)
 	f.returns++
 	return true
 }
 
-// jumpBack checks what was supposed of the place there.
+// jumpBack checks the place there, and learns it if it was supposed otherwise.
 func (f *follower) jumpBack(target uint64) bool {
-	supposed := f.supposed.at(target)
-	if supposed == nil || f.at.doubt {
+	n, _ := slices.BinarySearchFunc(f.spans, target, func(s stay, at uint64) int { return cmp.Compare(s.end, at+1) })
+	if n == len(f.spans) || target < f.spans[n].start {
 		return true
 	}
-	if p := *supposed; p.merge(f.at) {
-		return true
-	}
-	if _, twice := f.learnt[target]; twice {
-		return false
+	was := f.spans[n].place
+	_, fit := was.merge(f.at)
+	_, ok := f.join(was, f.at)
+	_, learnt := f.learnt[target]
+	if fit || learnt || f.supposed.at(target) == nil || f.doubts[f.at.doubt].supposed {
+		return ok
 	}
 	f.learnt[target] = f.at
 	return false
@@ -382,8 +465,6 @@ func (p *place) stepFP(k kind, arg int64) {
 		if callers && !p.spLost && p.sp-arg > 0 {
 			p.saved = p.sp - arg
 		}
-	case k == zeroFP && p.saved == 0 && !p.framed:
-		p.end = true
 	case k == fpFromSP && p.saved != 0 && !p.spLost:
 		p.framed, p.fp = true, p.sp-arg
 	case k == loadFP && p.saved != 0 && !p.spLost && p.sp-arg == p.saved:
@@ -392,6 +473,18 @@ func (p *place) stepFP(k kind, arg int64) {
 		p.framed, p.clobber = false, p.saved == 0
 	}
 }
+
+// zeroFP sets the frame pointer to 0: in a thread that the kernel has just begun that marks the end of its stack.
+func (p *place) zeroFP(begun bool) {
+	if begun && p.atEntry() {
+		p.end = true
+		return
+	}
+	p.stepFP(zeroFP, 0)
+}
+
+// atEntry says whether the stack pointer is as at the entry of a function.
+func (p *place) atEntry() bool { return p.sp == word && !p.spLost && !p.framed }
 
 func (p *place) popFP() {
 	if p.saved == p.sp && !p.spLost {
@@ -474,44 +567,85 @@ func indexOf(code []instruction, off uint64) int {
 	return n
 }
 
+// piece is decoded code at vaddr that is followed.
+type piece struct {
+	code         []instruction
+	vaddr, end   uint64
+	starts, sure []uint64 // where functions begin, and where they do for sure; sorted
+}
+
 // followCode lays out code at vaddr that has functions at starts and where its calls lead.
 func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error {
-	end := vaddr + uint64(len(bytes))
-	code := appendInstructions(b.follower.code[:0], bytes)
-	b.follower.code = code
-	starts, sure := functionsOf(bytes, code, vaddr, starts)
-	function := func(target uint64) bool {
-		_, ok := slices.BinarySearch(starts, target)
-		return ok || target < vaddr || target >= end
-	}
-	code = code[indexOf(code, starts[0]-vaddr):]
-	for n, start := range starts {
-		limit := end
-		if n+1 < len(starts) {
-			limit = starts[n+1]
-		}
-		next := indexOf(code, limit-vaddr)
-		body := code[:next]
-		code = code[next:]
-		for len(body) > 0 && (body[0].kind == nop || body[0].kind == stop) {
-			body = body[1:]
-		}
-		if len(body) > 0 {
-			_, isSure := slices.BinarySearch(sure, start)
-			if err := b.followFunction(body, vaddr, limit, isSure, function); err != nil {
-				return err
-			}
+	p := piece{code: appendInstructions(b.follower.code[:0], bytes), vaddr: vaddr, end: vaddr + uint64(len(bytes))}
+	p.starts, p.sure = functionsOf(bytes, p.code, vaddr, starts)
+	b.follower.code, b.follower.aligned = p.code, areAligned(p.sure)
+	clear(b.follower.returning)
+	for n := range p.starts {
+		if err := b.followFunction(&p, n); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// followFunction lays out the function of some of the instructions of the code at vaddr.
-func (b *builder) followFunction(body []instruction, vaddr, end uint64, sure bool, function func(vaddr uint64) bool) error {
-	start := vaddr + uint64(body[0].at)
-	spans, proven := b.follower.follow(body, vaddr, start, end, sure, function)
+// function says whether one may begin somewhere.
+func (p *piece) function(vaddr uint64) bool {
+	_, ok := slices.BinarySearch(p.starts, vaddr)
+	return ok || vaddr < p.vaddr || vaddr >= p.end
+}
+
+// follow follows the function that begins at the start of a number, which gives no spans if there is no code.
+func (p *piece) follow(f *follower, n int) (spans []stay, whole extent, proven bool) {
+	limit := p.end
+	if n+1 < len(p.starts) {
+		limit = p.starts[n+1]
+	}
+	body := p.code[indexOf(p.code, p.starts[n]-p.vaddr):indexOf(p.code, limit-p.vaddr)]
+	for len(body) > 0 && (body[0].kind == nop || body[0].kind == stop) {
+		body = body[1:]
+	}
+	if len(body) == 0 {
+		return nil, extent{}, true
+	}
+	whole = extent{p.vaddr + uint64(body[0].at), limit}
+	_, sure := slices.BinarySearch(p.sure, p.starts[n])
+	spans, proven = f.follow(body, p.vaddr, whole.start, limit, sure, p.function)
+	f.returning[p.starts[n]] = f.returning[p.starts[n]] || proven && f.rets
+	return spans, whole, proven
+}
+
+// learnReturns follows the functions of which the last that was followed leaves open whether they return; false when there are none.
+func (p *piece) learnReturns(f *follower) bool {
+	learnt := false
+	for _, d := range slices.Clone(f.doubts) {
+		n, ok := slices.BinarySearch(p.starts, d.callee)
+		if _, known := f.returning[d.callee]; ok && !known && !d.confirmed {
+			p.follow(f, n)
+			learnt = true
+		}
+	}
+	return learnt
+}
+
+// areAligned says whether nearly all of some functions begin at multiples of functionAlign.
+func areAligned(starts []uint64) bool {
+	aligned := 0
+	for _, start := range starts {
+		if start%functionAlign == 0 {
+			aligned++
+		}
+	}
+	return aligned*8 >= len(starts)*7
+}
+
+// followFunction lays out the function that begins at the start of a number.
+func (b *builder) followFunction(p *piece, n int) error {
+	spans, whole, proven := p.follow(b.follower, n)
+	if p.learnReturns(b.follower) {
+		spans, whole, proven = p.follow(b.follower, n)
+	}
 	if !proven {
-		return b.layout.span(start, end, Rule{CFA: CFAFramePointer})
+		return b.layout.span(whole.start, whole.end, Rule{CFA: CFAFramePointer})
 	}
 	for _, s := range spans {
 		if r, ok := s.place.rule(); ok {

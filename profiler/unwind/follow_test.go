@@ -3,7 +3,12 @@
 package unwind
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/assaylab/assay/internal/elfx"
@@ -28,6 +33,7 @@ func followFile(t *testing.T, path string) {
 	functions, proven, bytes, doubted, wrong := 0, 0, uint64(0), uint64(0), uint64(0)
 	o := ask(t, path, ".eh_frame")
 	follower := newFollower()
+	follower.aligned = true
 	starts := map[uint64]bool{}
 	for _, e := range o.functions {
 		starts[e.start] = true
@@ -57,7 +63,7 @@ func followFile(t *testing.T, path string) {
 		}
 		proven++
 		for _, s := range spans {
-			if s.place.doubt {
+			if s.place.doubt != 0 {
 				doubted += s.end - s.start
 				continue
 			}
@@ -75,6 +81,77 @@ func followFile(t *testing.T, path string) {
 	if wrong*1000 > bytes || proven*2 < functions {
 		t.Errorf("%d of %d functions proven; %d of %d bytes differ", proven, functions, wrong, bytes)
 	}
+}
+
+// TestBehindCalls: what lies behind a call that never returns belongs to another function, and behind one that returns to the same.
+func TestBehindCalls(t *testing.T) {
+	const (
+		main = "\xe8\x1b\x00\x00\x00\xe8\x66\x00\x00\x00\xc3"                   // call deep; call begin; ret
+		deep = "\x53\x48\x83\xec\x20\x85\xff\x75\x06\x48\x83\xc4\x20\x5b\xc3" + // push rbx; sub rsp, 32; test edi, edi; jne; add rsp, 32; pop rbx; ret
+			"\xe8\x6c\x00\x00\x00\x0f\x1f\x80\x00\x00\x00\x00\x0f\x1f\x44\x00\x00" // call stop; nops
+		jump  = "\xff\xe2"                                                           // jmp rdx
+		stop  = "\xf4"                                                               // hlt
+		begin = "\x53\x53\x53\x31\xed\x90\x90\x90\x90\x90\x90\xe8\x10\x00\x00\x00" + // push rbx, thrice; xor ebp, ebp; nops; call back
+			"\xff\xd3\xe8\x19\x00\x00\x00" // call rbx; call stop
+		back = "\xc3" // ret
+	)
+	file := image(".none", 0, nil)
+	for at, code := range map[int]string{0: main, 0x20: deep, 0x40: jump, 0x70: begin, 0x90: back, 0xa0: stop} {
+		copy(file[0x1000+at:], code)
+	}
+	table, err := buildImage(file)
+	must(t, err)
+	for at, want := range map[uint64]Rule{
+		0x20: {CFA: CFASP, CFAOffset: 1, RA: RAAtCFA, Aux: BXLost}, 0x30: {CFA: CFASP, CFAOffset: 6, RA: RAAtCFA, Aux: BXLost}, 0x41: {CFA: CFAFramePointer},
+		0x75: {CFA: CFASP, CFAOffset: 4, RA: RAAtCFA, FP: FPUndefined, Aux: BXLost}, 0x81: {CFA: CFASP, CFAOffset: 4, RA: RAAtCFA, FP: FPUndefined, Aux: BXLost},
+	} {
+		if got, _ := table.Find(textVaddr + at); got != want {
+			t.Errorf("%#x: %+v, want %+v", at, got, want)
+		}
+	}
+}
+
+// TestUndescribedFiles takes their call frame information from programs, and compares what is believed then with what it says.
+func TestUndescribedFiles(t *testing.T) {
+	for _, path := range []string{"/bin/bash", "/bin/tar", "/usr/bin/perl", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"} {
+		t.Run(path, func(t *testing.T) {
+			file, err := os.ReadFile(path)
+			must(t, err)
+			entry := binary.LittleEndian.Uint64(file[24:])
+			file = bytes.ReplaceAll(file, []byte("\x00.eh_frame"), []byte("\x00.no_frame"))
+			got, err := buildImage(withoutHeader(file))
+			must(t, err)
+			same, wrong := 0, 0
+			for _, row := range ask(t, path, ".eh_frame").rows {
+				for vaddr := row.start; vaddr < row.end; vaddr++ {
+					r, _ := got.Find(vaddr)
+					switch {
+					case r.CFA != CFASP && r.CFA != CFAFP && r.CFA != CFAEnd, vaddr-entry < EntryCode:
+					case agreesCFA(amd64, r, row.cfa), !strings.HasPrefix(row.cfa, map[CFA]string{CFASP: "rsp", CFAFP: "rbp"}[r.CFA]): // by another register
+						same++
+					default:
+						if wrong++; wrong < 10 {
+							t.Logf("%#x: %+v, readelf says %+v", vaddr, r, row)
+						}
+					}
+				}
+			}
+			if wrong > 1 || same < 200_000 { // assembly of libcrypto is described wrong once
+				t.Errorf("%d bytes of code as described, %d others", same, wrong)
+			}
+		})
+	}
+}
+
+// withoutHeader takes the segment from an ELF file that tells where its call frame information is.
+func withoutHeader(file []byte) []byte {
+	le := binary.LittleEndian
+	for p := file[le.Uint64(file[32:]):][:56*int(le.Uint16(file[56:]))]; len(p) > 0; p = p[56:] {
+		if elf.ProgType(le.Uint32(p)) == elf.PT_GNU_EH_FRAME {
+			le.PutUint32(p, uint32(elf.PT_NULL))
+		}
+	}
+	return file
 }
 
 // sameAs says whether a rule means the place.

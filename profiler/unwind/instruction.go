@@ -25,6 +25,7 @@ const (
 	other     kind = iota // nothing
 	bad                   // no instruction
 	nop                   // it does nothing at all
+	system                // calls the kernel
 	ret                   // returns
 	stop                  // never goes on
 	call                  // calls
@@ -109,6 +110,8 @@ func kindOf(inst *x86asm.Inst) (kind, int64) {
 		return other, 0
 	case x86asm.NOP:
 		return nop, 0
+	case x86asm.SYSCALL:
+		return system, 0
 	case x86asm.PUSH:
 		if first == x86asm.RBP {
 			return pushFP, 0

@@ -14,7 +14,7 @@ import (
 
 const (
 	padding     = 16        // bytes; a shorter hole between functions is there for alignment
-	maxFollow   = 4 << 20   // bytes that are followed: at 8 MB/s
+	maxFollow   = 4 << 20   // bytes that are followed: at 30 MB/s
 	followPiece = 512 << 10 // bytes that are followed at a time; a function across two pieces is lost
 	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
 	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
