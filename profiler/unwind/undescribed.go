@@ -35,7 +35,7 @@ type known struct {
 // findKnown finds such code by what the file says of itself.
 func (b *builder) findKnown() {
 	if entry := b.file.Entry(); entry != 0 && !b.golang {
-		b.know(entry, entry+EntryCode, Rule{CFA: CFAEnd})
+		b.know(entry, b.entryEnd(entry), Rule{CFA: CFAEnd})
 	}
 	b.findLandmarks()
 	sections, err := b.file.Sections()
@@ -73,6 +73,22 @@ func (b *builder) knowFrame(start, end uint64) {
 	b.know(start, body, b.mach.atEntry())
 	b.know(body, end-1, Rule{CFA: CFASP, CFAOffset: 2, RA: RAAtCFA})
 	b.know(end-1, end, b.mach.atEntry())
+}
+
+// entryEnd is where the assembly at the entry ends: on x86-64 behind the call of what runs main, and a hlt that is never reached.
+func (b *builder) entryEnd(entry uint64) uint64 {
+	end := entry + EntryCode
+	code, err := b.bytes(entry, EntryCode)
+	if err != nil || b.mach != amd64 {
+		return end
+	}
+	const call, hlt = 5, 0xf4 // bytes of a call, from its address or, behind 0xff, from memory
+	for i := call + 1; i < len(code); i++ {
+		if code[i] == hlt && (code[i-call] == 0xe8 || code[i-call-1] == 0xff && code[i-call] == 0x15) {
+			return entry + uint64(i) + 1
+		}
+	}
+	return end
 }
 
 // findLandmarks finds code of C libraries that doesn't say what is known of it.

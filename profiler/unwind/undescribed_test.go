@@ -204,22 +204,37 @@ func vdso(t *testing.T) []byte {
 	return nil
 }
 
-// TestStartCode: the start code of a C library is not described. Each instruction of .init and .fini, which is put together of it, is
-// compared with what objdump shows, and the functions in .text begin where the symbols say.
+// TestStartFunctions: the functions of the start code of a C library in .text, with .eh_frame and without it, when _start, which lies right
+// before them, isn't described either.
+func TestStartFunctions(t *testing.T) {
+	file, err := os.ReadFile(compile(t, "gcc", "frames.c"))
+	must(t, err)
+	f, err := elf.NewFile(bytes.NewReader(file))
+	must(t, err)
+	symbols, err := f.Symbols()
+	must(t, err)
+	for _, described := range []bool{true, false} {
+		if frames := f.Section(".eh_frame"); !described {
+			clear(file[frames.Offset : frames.Offset+frames.Size])
+		}
+		table, err := Build(bytes.NewReader(file), int64(len(file)), Options{})
+		must(t, err)
+		if r, _ := table.Find(f.Entry); r != (Rule{CFA: CFAEnd}) {
+			t.Errorf("described: %v, _start: %+v", described, r)
+		}
+		for _, name := range []string{"deregister_tm_clones", "register_tm_clones", "__do_global_dtors_aux", "frame_dummy"} {
+			i := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == name })
+			if r, _ := table.Find(symbols[i].Value); r != (Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA, Aux: BXLost}) {
+				t.Errorf("described: %v, %s: %+v", described, name, r)
+			}
+		}
+	}
+}
+
+// TestStartCode: .init and .fini, which are put together of such code, instruction for instruction beside objdump.
 func TestStartCode(t *testing.T) {
 	program := compile(t, "gcc", "frames.c")
 	table := build(t, program)
-	for _, name := range []string{"deregister_tm_clones", "register_tm_clones", "__do_global_dtors_aux", "frame_dummy"} {
-		f, err := elf.Open(program)
-		must(t, err)
-		defer f.Close()
-		symbols, err := f.Symbols()
-		must(t, err)
-		i := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == name })
-		if r, _ := table.Find(symbols[i].Value); r != (Rule{CFA: CFASP, CFAOffset: 1, RA: RAAtCFA, Aux: BXLost}) {
-			t.Errorf("%s: %+v", name, r)
-		}
-	}
 	for _, section := range []string{".init", ".fini"} {
 		out, err := exec.Command("objdump", "-d", "-j", section, "--no-show-raw-insn", program).Output()
 		must(t, err)
