@@ -19,6 +19,8 @@ const volatile bool with_tables; /* user stacks by tables, not by frame pointers
 #define NO_WINDOW (~0ULL >> 1)
 #define KWINDOW_BYTES 2048 /* of a kernel stack */
 
+#define COPIED 64 /* processes whose copies are counted */
+
 /* Where the walk of a user stack is. */
 struct walk {
 	__u64 fp;
@@ -62,8 +64,14 @@ struct scratch {
 	struct thread_record thread;
 #ifndef OTHER_THREADS
 	struct copy_record copy;
-	__u64 copies_until; /* what the copies are counted to, ns */
-	__u64 copies;
+	struct {
+		__u64 at; /* ns, up to when copies have been forgotten */
+		__u64 n;
+	} copies;
+	struct {
+		__u64 seed; /* of a walk, which is that of a process until user space tells more of it */
+		__u64 n;
+	} copies_of[COPIED];
 #endif
 	__u64 window[(WINDOW_BYTES > KWINDOW_BYTES ? WINDOW_BYTES : KWINDOW_BYTES) / 8];
 };

@@ -353,9 +353,17 @@ type SwitchScratch struct {
 		Registers [16]uint64
 		Stack     [2048]uint64
 	}
-	CopiesUntil uint64
-	Copies      uint64
-	Window      [256]uint64
+	Copies struct {
+		_  structs.HostLayout
+		At uint64
+		N  uint64
+	}
+	CopiesOf [64]struct {
+		_    structs.HostLayout
+		Seed uint64
+		N    uint64
+	}
+	Window [256]uint64
 }
 
 type SwitchUnwindInode struct {

@@ -670,7 +670,35 @@ static __always_inline void join_goroutine(struct scratch *s, struct task_struct
 	w->end |= w->reason << 8 | w->fault << 16;
 }
 
-#define COPIES 1000 /* at most, on a CPU in 2^30 ns */
+#define COPIES 1000    /* on a CPU at most, */
+#define COPY_PERIOD 24 /* of which one is forgotten in 2^24 ns */
+#define COPIES_OF 500  /* of a process at most, until user space tells more of it */
+
+/* Whether user space may be sent a copy of the stack that was just walked. A process whose walks always end in the same way is no use after a
+ * while: nothing more will be known of it. */
+static __always_inline bool may_copy(struct scratch *s, struct counters *c)
+{
+	__u64 past = (bpf_ktime_get_ns() - s->copies.at) >> COPY_PERIOD, seed = s->walk.seed;
+	__u32 i = seed & (COPIED - 1);
+
+	s->copies.at += past << COPY_PERIOD;
+	s->copies.n = s->copies.n > past ? s->copies.n - past : 0;
+	if (s->copies_of[i].seed != seed) {
+		s->copies_of[i].seed = seed;
+		s->copies_of[i].n = 0;
+	}
+	if (s->copies_of[i].n >= COPIES_OF)
+		return false;
+	/* Records of what can't be had again go first. */
+	if (s->copies.n >= COPIES ||
+	    bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 2) {
+		COUNT(c, copies_unsent);
+		return false;
+	}
+	s->copies.n++;
+	s->copies_of[i].n++;
+	return true;
+}
 
 /* Sends a copy of the user stack of the current thread, which has been published as id. Not static, so that the verifier looks at it
  * once. */
@@ -679,26 +707,15 @@ __noinline int send_copy(struct scratch *s, __u64 id)
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	struct counters *c = get_counters();
-	__u64 now = bpf_ktime_get_ns(), bytes, top;
 	struct copy_record *copy;
+	__u64 bytes, top;
 
 	if (!s)
 		return 0;
-	if (now > s->copies_until) {
-		s->copies_until = now + (1 << 30);
-		s->copies = 0;
-	}
-	/* Records of what can't be had again go first. */
-	if (s->copies >= COPIES ||
-	    bpf_ringbuf_query(&records, 0 /* BPF_RB_AVAIL_DATA */) > RING_BYTES / 2) {
-		COUNT(c, copies_unsent);
-		return 0;
-	}
-	s->copies++;
 	copy = &s->copy;
 	copy->h.type = REC_COPY;
 	copy->id = id;
-	copy->at = now;
+	copy->at = bpf_ktime_get_ns();
 	copy->tgid = s->user.tgid;
 	copy->exact = REGS_SYSCALL(regs) == NO_SYSCALL;
 	copy->pc = REGS_IP(regs);
@@ -728,7 +745,7 @@ static __always_inline __u64 publish_walked(struct scratch *s, struct task_struc
 					    struct counters *c)
 {
 	struct walk *w = &s->walk;
-	bool again = is_passing(w->reason);
+	bool again = is_passing(w->reason) && may_copy(s, c);
 	__u64 id;
 
 	if (again)

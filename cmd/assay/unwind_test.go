@@ -83,6 +83,23 @@ func TestUnwindUnknown(t *testing.T) {
 	})
 }
 
+// TestUnwindNoUse records a program whose stacks lead nowhere, whatever user space may hear of it: after a while, no copies of them are sent.
+func TestUnwindNoUse(t *testing.T) {
+	program := truth.Recipe{Sources: []string{"lying.c"}}.Build(t)
+	settle(t, 2, func(seconds float64) error {
+		r := record(t, flags(cpuFlags, "--", program, secondsArg(seconds))...)
+		broken, again, stacks := r.time(t, "time_ns.broken"), r.fact(t, "unwind.walked_again"), r.fact(t, "stacks")
+		const copies = 500
+		if taken := r.fact(t, "samples_taken"); taken < 2*copies || broken.Seconds()*cpuHz < 2*copies {
+			return fmt.Errorf("only %d samples, and %v broken", taken, broken)
+		}
+		if again < copies/2 || again > copies+copies/5 || stacks > again+copies/2 {
+			return fmt.Errorf("%d stacks were walked again, of %d", again, stacks)
+		}
+		return nil
+	})
+}
+
 // TestUnwindEnds records programs of which no one says where their stacks end: that of a context, that of a thread or a process that clone
 // makes, and those of a C library without call frame information.
 func TestUnwindEnds(t *testing.T) {
