@@ -75,6 +75,8 @@ type builder struct {
 	guessed, followed uint64   // bytes of code that were looked at
 	starts            []uint32 // functions by symbol, from low on
 	follower          *follower
+	functions         []extent // by symbol, for followLeaves
+	functionsKnown    bool
 	run               program
 	index             []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
 }

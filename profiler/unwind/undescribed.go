@@ -259,15 +259,18 @@ func (b *builder) goFunctions(from, to uint64) error {
 	return b.followAll(at, to)
 }
 
-// followAll lays out code that is to be followed: that of x86-64, at most maxFollow bytes of it.
+// followAll lays out code that is to be followed, at most maxFollow bytes of it.
 func (b *builder) followAll(from, to uint64) error {
 	if from+padding > to {
 		return nil
 	}
-	if b.mach != amd64 || b.followed+to-from > maxFollow {
+	if b.followed+to-from > maxFollow {
 		return b.layout.span(from, to, Rule{CFA: CFAFramePointer})
 	}
 	b.followed += to - from
+	if b.mach != amd64 {
+		return b.followLeaves(from, to)
+	}
 	if b.follower == nil {
 		b.follower, b.starts = newFollower(), functionStarts(b.file, b.low)
 	}
