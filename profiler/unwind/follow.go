@@ -580,6 +580,13 @@ func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error 
 	p.starts, p.sure = functionsOf(bytes, p.code, vaddr, starts)
 	b.follower.code, b.follower.aligned = p.code, areAligned(p.sure)
 	clear(b.follower.returning)
+	first := p.end
+	if len(p.starts) > 0 {
+		first = p.starts[0]
+	}
+	if err := b.layout.span(vaddr, first, Rule{CFA: CFAFramePointer}); err != nil {
+		return err
+	}
 	for n := range p.starts {
 		if err := b.followFunction(&p, n); err != nil {
 			return err

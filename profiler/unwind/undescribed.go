@@ -274,16 +274,17 @@ func (b *builder) followAll(from, to uint64) error {
 	if b.follower == nil {
 		b.follower, b.starts = newFollower(), functionStarts(b.file, b.low)
 	}
+	begin := []uint64{from} // a further piece begins in the midst of a function
 	for from < to {
 		code, err := b.bytes(from, min(to-from, followPiece))
 		if err != nil || len(code) == 0 {
 			return err
 		}
 		end := from + uint64(len(code))
-		if err := b.followCode(code, from, b.startsIn(from, end)); err != nil {
+		if err := b.followCode(code, from, append(begin, b.startsIn(from, end)...)); err != nil {
 			return err
 		}
-		from = end
+		begin, from = nil, end
 	}
 	return nil
 }
@@ -291,7 +292,7 @@ func (b *builder) followAll(from, to uint64) error {
 // startsIn gives the functions that symbols tell in a stretch of code.
 func (b *builder) startsIn(from, to uint64) []uint64 {
 	low, _ := slices.BinarySearch(b.starts, uint32(from-b.low))
-	starts := []uint64{from}
+	var starts []uint64
 	for ; low < len(b.starts) && b.low+uint64(b.starts[low]) < to; low++ {
 		starts = append(starts, b.low+uint64(b.starts[low]))
 	}
