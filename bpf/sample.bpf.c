@@ -3,7 +3,7 @@
 
 /*
  * On-CPU sampling: one run for each overflow of a perf event. The stack of
- * what ran is walked by frame pointers, named by its hash and counted.
+ * what ran is walked, named by its hash and counted.
  */
 #include "cost.bpf.h"
 #include "process.bpf.h"

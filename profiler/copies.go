@@ -86,12 +86,8 @@ func (c *copies) facts(f *facts.Facts) {
 func (u *unwinder) walk(c *stackCopy, files *objects) (r walk.Result, ready bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	machine := walk.AMD64
-	if runtime.GOARCH == "arm64" {
-		machine = walk.ARM64
-	}
 	ready = true
-	r = walk.Stack(&c.Copy, machine, func(pc uint64) (unwind.Rule, bool) {
+	r = walk.Stack(&c.Copy, walk.MachineOf(runtime.GOARCH), func(pc uint64) (unwind.Rule, bool) {
 		m := c.image.find(pc, c.At)
 		if m == nil {
 			return unwind.Rule{}, false

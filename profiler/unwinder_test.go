@@ -144,6 +144,9 @@ func TestUnwinder(t *testing.T) {
 			rule, reason := k.find(pid, start+vaddr)
 			want, ok := built[name].Find(vaddr)
 			packed := want.Pack()
+			if again, err := u.find(u.tables[tableKey{buildID: name}], vaddr); err != nil || ok && again != want || !ok && again != byFramePointer(bpf.UnwindNoRow) {
+				t.Fatalf("%s+%#x, for a copy: rule %+v, %v; want %+v, %v", name, vaddr, again, err, want, ok)
+			}
 			if ok != (reason == bpf.UnwindByTable) || ok && rule != binary.LittleEndian.Uint64(packed[:]) {
 				t.Fatalf("%s+%#x of process %d: rule %#x, %v; want %+v, %v", name, vaddr, pid, rule, reason, want, ok)
 			}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -111,8 +112,17 @@ func TestBehindCalls(t *testing.T) {
 	}
 }
 
-// TestUndescribedFiles takes their call frame information from programs, and compares what is believed then with what it says.
+// TestUndescribedFiles takes their call frame information from programs, and compares what is believed then with what it says; once more where
+// the code is cut into smaller pieces, since each begins in the midst of a function.
 func TestUndescribedFiles(t *testing.T) {
+	usual := followPiece
+	defer func() { followPiece = usual }()
+	for _, followPiece = range []uint64{usual, 64 << 10} {
+		t.Run(fmt.Sprintf("pieces of %d KiB", followPiece>>10), compareUndescribed)
+	}
+}
+
+func compareUndescribed(t *testing.T) {
 	for _, path := range []string{"/bin/bash", "/bin/tar", "/usr/bin/perl", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"} {
 		t.Run(path, func(t *testing.T) {
 			file, err := os.ReadFile(path)

@@ -4,7 +4,6 @@ package unwind
 
 import (
 	"cmp"
-	"debug/elf"
 	"encoding/binary"
 	"slices"
 
@@ -61,9 +60,8 @@ func functionExtents(f *elfx.File) []extent {
 		if !isSymbols(s) {
 			continue
 		}
-		eachSymbol(f, s, func(symbol []byte) bool {
-			at, size := binary.LittleEndian.Uint64(symbol[8:]), binary.LittleEndian.Uint64(symbol[16:])
-			if elf.ST_TYPE(symbol[4]) == elf.STT_FUNC && size > 0 && at+size > at {
+		eachFunction(f, s, func(at, size uint64) bool {
+			if at+size > at {
 				all = append(all, extent{at, at + size})
 			}
 			return len(all) < maxLeaves

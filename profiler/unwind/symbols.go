@@ -42,14 +42,24 @@ func functionStarts(f *elfx.File, from uint64) []uint32 {
 func isSymbols(s elfx.Section) bool { return s.Type == elf.SHT_SYMTAB || s.Type == elf.SHT_DYNSYM }
 
 func appendFunctions(starts []uint32, f *elfx.File, s elfx.Section, from uint64) []uint32 {
-	eachSymbol(f, s, func(symbol []byte) bool {
-		at := binary.LittleEndian.Uint64(symbol[8:]) - from
-		if elf.ST_TYPE(symbol[4]) == elf.STT_FUNC && binary.LittleEndian.Uint16(symbol[6:]) != uint16(elf.SHN_UNDEF) && at <= math.MaxUint32 {
+	eachFunction(f, s, func(at, _ uint64) bool {
+		if at -= from; at <= math.MaxUint32 {
 			starts = append(starts, uint32(at))
 		}
 		return len(starts) < maxSymbols
 	})
 	return starts
+}
+
+// eachFunction calls visit with the vaddr and the size of the functions in a table of symbols, until it says false.
+func eachFunction(f *elfx.File, s elfx.Section, visit func(at, size uint64) bool) {
+	le := binary.LittleEndian
+	eachSymbol(f, s, func(symbol []byte) bool {
+		if elf.ST_TYPE(symbol[4]) != elf.STT_FUNC || le.Uint16(symbol[6:]) == uint16(elf.SHN_UNDEF) {
+			return true
+		}
+		return visit(le.Uint64(symbol[8:]), le.Uint64(symbol[16:]))
+	})
 }
 
 // eachSymbol calls visit for the symbols of a table, as they are in the file, until it says false.

@@ -13,15 +13,17 @@ import (
 // what Go compiles. Some of it is known all the same.
 
 const (
-	padding     = 16        // bytes; a shorter hole between functions is there for alignment
-	maxFollow   = 4 << 20   // bytes that are followed: at 30 MB/s
-	followPiece = 512 << 10 // bytes that are followed at a time; a function across two pieces is lost
-	maxGuess    = 256 << 20 // bytes of a file's code that are looked at
-	pltEntry    = 16        // bytes of an entry of .plt (x86-64, arm64)
-	pltArmHead  = 32        // bytes before the first entry (arm64)
+	padding    = 16        // bytes; a shorter hole between functions is there for alignment
+	maxFollow  = 4 << 20   // bytes that are followed: at 30 MB/s
+	maxGuess   = 256 << 20 // bytes of a file's code that are looked at
+	pltEntry   = 16        // bytes of an entry of .plt (x86-64, arm64)
+	pltArmHead = 32        // bytes before the first entry (arm64)
 
 	maxLandmarks = 64 // of a file
 )
+
+// followPiece is how many bytes are followed at a time; a function across two pieces is lost from the cut on. A test makes it smaller.
+var followPiece uint64 = 512 << 10
 
 // EntryCode is how many bytes of assembly there are at the entry of a program, from which it doesn't return.
 const EntryCode = 128

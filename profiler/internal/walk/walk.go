@@ -23,6 +23,14 @@ const (
 	ARM64
 )
 
+// MachineOf is the machine of an architecture by the name that Go has for it.
+func MachineOf(arch string) Machine {
+	if arch == "arm64" {
+		return ARM64
+	}
+	return AMD64
+}
+
 // Result is the stack that a copy holds.
 type Result struct {
 	Frames []uint64 // leaf first
