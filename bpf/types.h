@@ -146,6 +146,7 @@ enum unwind_cfa {
 	CFA_SP_FAR = 12,
 	CFA_FP_FAR = 13,
 	CFA_INDEXED = 14,
+	CFA_LANDING = 15,
 	CFA_NO_MAPPING = 255, /* no rule of a table */
 };
 
@@ -162,6 +163,7 @@ enum unwind_ra {
 	RA_IN_LR = 2,
 	RA_IN_RDI = 3,
 	RA_IN_RCX = 4,
+	RA_LANDING = 5,
 };
 
 #define BX_LOST 1 /* aux of CFA_SP and CFA_FP on x86-64: where RBX of the caller is, is not known */

@@ -459,6 +459,7 @@ static __always_inline bool return_address(struct scratch *s, union unwind_rule 
 	switch (r.ra) {
 #if defined(__TARGET_ARCH_x86)
 	case RA_AT_CFA:
+	case RA_LANDING:
 		return read_stack(s, cfa - 8, &w->pc);
 	case RA_IN_RDI:
 		w->pc = w->rdi;
@@ -497,10 +498,54 @@ static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_
 	if (r.fp == FP_UNDEFINED)
 		w->fp = 0;
 	w->sp = cfa;
-	w->exact = false;
+	w->exact = r.ra == RA_LANDING || r.ra == RA_IN_RCX;
 	w->innermost = false;
 	return add_frame(s, n);
 }
+
+#if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
+/* Of struct _Unwind_Context of libgcc: where registers are saved, by their numbers in DWARF, from RBP to the return address; then the CFA. */
+struct context {
+	__u64 fp, between[9], pc, sp, cfa;
+};
+
+/* The step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who catches, by
+ * copying registers one by one, the return address last: from the first that is copied on, the frames between can't be had any more.
+ * Not static, so that the verifier looks at it once. */
+__noinline int follow_landing(struct scratch *s, __u64 word)
+{
+	union unwind_rule r = { .word = word };
+	struct frame {
+		__u64 fp, pc;
+	} own, saved;
+	struct context catching;
+	struct walk *w;
+
+	if (!s)
+		return 1;
+	w = &s->walk;
+	if (bpf_probe_read_user(&own, sizeof(own), (void *)w->fp) ||
+	    bpf_probe_read_user(&catching, sizeof(catching),
+				(void *)(w->fp + (__s64)r.cfa_offset * 8 -
+					 __builtin_offsetof(struct context, cfa))) ||
+	    bpf_probe_read_user(&saved.fp, sizeof(saved.fp), (void *)catching.fp) ||
+	    bpf_probe_read_user(&saved.pc, sizeof(saved.pc), (void *)catching.pc))
+		return broken(w, UNWIND_UNREADABLE);
+	if (own.pc != saved.pc && (own.fp != saved.fp || catching.fp == w->fp)) {
+		saved = own;
+		catching.cfa = w->fp + sizeof(own);
+	}
+	if (catching.cfa <= w->sp)
+		return broken(w, UNWIND_ASTRAY);
+	w->pc = saved.pc;
+	w->fp = saved.fp;
+	w->sp = catching.cfa;
+	w->rbx = BX_LOST;
+	w->exact = false;
+	w->innermost = false;
+	return add_frame(s, w->n);
+}
+#endif
 
 /* Whether what a walk went by, or broke for, may be another thing soon. */
 static __always_inline bool is_passing(__u8 reason)
@@ -555,6 +600,10 @@ __noinline int unwind_step(struct scratch *s)
 		}
 		r.cfa = CFA_SP;
 		break;
+#if !defined(OTHER_THREADS)
+	case CFA_LANDING:
+		return follow_landing(s, r.word);
+#endif
 #endif
 	case CFA_SIGNAL:
 		if (!leave_signal(s))

@@ -128,6 +128,73 @@ func TestUnwindEnds(t *testing.T) {
 	}
 }
 
+// TestUnwindThrown records a program that throws all the time, with frame pointers and without: where libgcc puts one frame in the place of
+// another, none is skipped.
+func TestUnwindThrown(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		recipe truth.Recipe
+	}{
+		{"gcc", truth.Recipe{Flags: []string{"-O2"}}},
+		{"gcc, with frame pointers", truth.Recipe{}},
+		{"gcc, static", truth.Recipe{Flags: []string{"-O2", "-static"}}},
+		{"clang", truth.Recipe{Flags: []string{"-O2", "-fomit-frame-pointer"}, Compiler: "clang++-19"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.recipe.Sources = []string{"thrown.cc"}
+			program := c.recipe.Build(t)
+			settle(t, 1, func(seconds float64) error {
+				r := record(t, flags(cpuFlags, "--", program, secondsArg(seconds))...)
+				whole, off := r.time(t, "time_ns.whole"), r.time(t, "time_ns.broken")+r.time(t, "time_ns.guessed")
+				if off > 3*time.Millisecond+(whole+off)/1000 {
+					return fmt.Errorf("%v of %v have a stack that is not whole", off, whole+off)
+				}
+				return checkThrown(r.p)
+			})
+		})
+	}
+}
+
+// checkThrown wants one descend to be called by the next, and the last by main.
+func checkThrown(p *profile.Profile) error {
+	const outermost = 20
+	levels := map[int]bool{}
+	for _, s := range p.Sample {
+		var names []string
+		for _, l := range s.Location {
+			for _, line := range l.Line {
+				names = append(names, line.Function.SystemName)
+			}
+		}
+		at := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "_Z7descend") })
+		if at < 0 {
+			continue
+		}
+		var first int
+		if _, err := fmt.Sscanf(names[at], "_Z7descendILi%dE", &first); err != nil {
+			return err
+		}
+		levels[first] = true
+		// A walk that broke has fewer; how many did is in the facts.
+		for i, name := range names[at:] {
+			want := fmt.Sprintf("_Z7descendILi%dE", first+i)
+			if first+i > outermost {
+				want = "main" // or main.cold
+			}
+			if !strings.HasPrefix(name, want) {
+				return fmt.Errorf("a stack %v, want %s behind %d frames", names, want, at+i)
+			}
+			if want == "main" {
+				break
+			}
+		}
+	}
+	if len(levels) != outermost+1 {
+		return fmt.Errorf("only these were sampled: %v", levels)
+	}
+	return nil
+}
+
 // checkFrames compares the frames of the program itself with what the source says: work goes down framesDepth calls of down, and calls
 // the bottom from there.
 func checkFrames(p *profile.Profile) error {

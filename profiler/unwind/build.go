@@ -250,6 +250,7 @@ func (b *builder) runFunction(off, limit uint64) error {
 func (b *builder) runInstructions(d fde, end uint64) error {
 	p := &b.run
 	*p = program{frames: b.frames, cie: d.cie, state: d.cie.initial, loc: d.start, remembered: p.remembered[:0]}
+	var l *landing
 	span := func(to uint64) error {
 		r, lostFP := b.mach.rule(&p.state, d.cie)
 		if p.loc >= end {
@@ -263,7 +264,16 @@ func (b *builder) runInstructions(d fde, end uint64) error {
 				return err
 			}
 		}
-		return b.layout.span(p.loc, min(to, end), r)
+		if !p.throws {
+			return b.layout.span(p.loc, min(to, end), r)
+		}
+		if l == nil {
+			var err error
+			if l, err = b.landing(d.start, end); err != nil {
+				return err
+			}
+		}
+		return b.spanLanding(l, p.loc, min(to, end), r)
 	}
 	err := p.run(d.instructions, span)
 	if errors.Is(err, errInstruction) {
@@ -277,4 +287,26 @@ func (b *builder) runInstructions(d fde, end uint64) error {
 		return err
 	}
 	return span(end)
+}
+
+// landing looks for the end of a function that throws; one of nothing where there is none.
+func (b *builder) landing(start, end uint64) (*landing, error) {
+	code, err := b.bytes(start, min(end-start, maxLanding))
+	if err != nil {
+		return nil, err
+	}
+	l, _ := findLanding(code, start)
+	return &l, nil
+}
+
+// spanLanding lays out what is described as r, in a function that throws.
+func (b *builder) spanLanding(l *landing, from, to uint64, described Rule) error {
+	for from < to {
+		r, until := l.rule(described, from)
+		if err := b.layout.span(from, min(to, until), r); err != nil {
+			return err
+		}
+		from = until
+	}
+	return nil
 }

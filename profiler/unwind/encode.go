@@ -17,7 +17,7 @@ import (
 // rules and pages u32; the Stats, each count u32; the packed rules; of each page its number and its count of rows, u32; the packed rows
 // of all pages; and the CRC-32C of all before, u32.
 const (
-	magic      = "unwind\x00\x08"
+	magic      = "unwind\x00\x09"
 	headerSize = len(magic) + 4 + 2 + 8 + 4 + 4 + 4*statCount
 	statCount  = 4 + int(reasonEnd) - 1
 	pageHead   = 8
@@ -222,7 +222,7 @@ func UnpackRule(w uint64) Rule {
 // check refuses rules that no table has.
 func (t *Table) check() error {
 	for i, r := range t.Rules {
-		if r.CFA >= cfaKinds || r.FP > FPUndefined || r.RA > RAInRCX || (r.CFA == CFANone) != (i == 0) {
+		if r.CFA >= cfaKinds || r.FP > FPUndefined || r.RA > RALanding || (r.CFA == CFANone) != (i == 0) {
 			return errCorrupt
 		}
 	}

@@ -225,7 +225,7 @@ func kindOfFP(inst *x86asm.Inst) (kind, int64) {
 // based gives the distance of a place in memory from where a register points.
 func based(arg x86asm.Arg, reg x86asm.Reg) (int64, bool) {
 	m, ok := arg.(x86asm.Mem)
-	return m.Disp, ok && m.Base == reg && m.Index == 0
+	return int64(int32(m.Disp)), ok && m.Base == reg && m.Index == 0 // x86asm doesn't extend the sign of 32 bits
 }
 
 // part says whether an operand is RSP or RBP, or the lower half of it or less.

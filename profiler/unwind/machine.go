@@ -49,6 +49,7 @@ var (
 )
 
 const (
+	amd64RAX       = 0
 	amd64RCX       = 2
 	amd64RBX       = 3
 	amd64RDI       = 5

@@ -56,6 +56,7 @@ type program struct {
 	cie    *cie
 	state  state
 	loc    uint64 // vaddr that the state holds from
+	throws bool   // it says where a register is that is saved for who catches alone, __builtin_eh_return
 
 	remembered []state
 }
@@ -207,6 +208,9 @@ func (p *program) column(s *state, reg uint64) *saved {
 }
 
 func (p *program) set(reg uint64, s saved) {
+	if reg == amd64RAX && s.how == atCFA && p.frames.mach == amd64 {
+		p.throws = true
+	}
 	if column := p.column(&p.state, reg); column != nil {
 		*column = s
 	}

@@ -102,6 +102,8 @@ func (w *walker) step(find Find) bool {
 		return w.byFramePointer(bpf.UnwindReason(r.Aux))
 	case unwind.CFAUnsupported:
 		return w.broken(bpf.UnwindUnsupported)
+	case unwind.CFALanding:
+		return w.land(r)
 	}
 	return w.byRule(r)
 }
@@ -210,7 +212,33 @@ func (w *walker) byRule(r unwind.Rule) bool {
 		return w.broken(bpf.UnwindUnreadable)
 	}
 	w.findBX(r, cfa)
-	w.sp, w.exact, w.innermost = cfa, false, false
+	w.sp, w.innermost = cfa, false
+	w.exact = r.RA == unwind.RALanding || r.RA == unwind.RAInRCX
+	return w.add()
+}
+
+// How far before its CFA struct _Unwind_Context of libgcc says where RBP and the return address are saved, by their numbers in DWARF.
+const (
+	contextFP = (18 - 6) * word
+	contextRA = (18 - 16) * word
+)
+
+// land is the step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who catches, by
+// copying registers one by one, the return address last: from the first that is copied on, the frames between can't be had any more.
+func (w *walker) land(r unwind.Rule) bool {
+	var ownFP, ownPC, atFP, atPC, fp, pc, cfa uint64
+	context := w.fp + words(r.CFAOffset)
+	if !w.read(w.fp, &ownFP) || !w.read(w.fp+word, &ownPC) || !w.read(context-contextFP, &atFP) || !w.read(context-contextRA, &atPC) ||
+		!w.read(context, &cfa) || !w.read(atFP, &fp) || !w.read(atPC, &pc) {
+		return w.broken(bpf.UnwindUnreadable)
+	}
+	if ownPC != pc && (ownFP != fp || atFP == w.fp) {
+		fp, pc, cfa = ownFP, ownPC, w.fp+2*word
+	}
+	if cfa <= w.sp {
+		return w.broken(bpf.UnwindAstray)
+	}
+	w.pc, w.sp, w.fp, w.rbx, w.exact, w.innermost = pc, cfa, fp, lost, false, false
 	return w.add()
 }
 
@@ -288,7 +316,7 @@ func (w *walker) findBX(r unwind.Rule, cfa uint64) {
 
 func (w *walker) returnAddress(r unwind.Rule, cfa uint64) bool {
 	switch r.RA {
-	case unwind.RAAtCFA:
+	case unwind.RAAtCFA, unwind.RALanding:
 		at := cfa - word
 		if w.machine == ARM64 {
 			at = cfa + words(r.Aux)

@@ -49,6 +49,20 @@ func TestStack(t *testing.T) {
 	signal[38] = last
 	arm := make([]uint64, 80)
 	arm[39+29], arm[39+30], arm[39+31], arm[39+32] = 5, last, sp+79*8, main
+	// libgcc has the context of who catches at sp, and its frame pointer at 14 words above; skipped called it, and main called that.
+	const skipped, catching = 0x280, sp + 18*8
+	throwing := map[uint64]unwind.Rule{
+		leaf:        {CFA: unwind.CFALanding, CFAOffset: -2, RA: unwind.RAAtCFA},
+		skipped - 1: {CFA: unwind.CFASP, CFAOffset: 3, RA: unwind.RAAtCFA, FP: unwind.FPAtCFA, FPOffset: -2},
+		main - 1:    {CFA: unwind.CFAFP, CFAOffset: 2, RA: unwind.RAAtCFA},
+	}
+	landing := func(own uint64) *bpf.Copy {
+		stack := make([]uint64, 20)
+		stack[0], stack[10], stack[12] = sp+17*8, sp+18*8, sp+19*8
+		stack[14], stack[15] = own, skipped
+		stack[17], stack[18], stack[19] = catching, main, last
+		return with(copyOf(stack...), func(c *bpf.Copy) { c.FP = sp + 14*8 })
+	}
 	whole := func(frames ...uint64) Result {
 		return Result{Frames: append([]uint64{leaf}, frames...), End: bpf.UserWhole}
 	}
@@ -78,7 +92,14 @@ func TestStack(t *testing.T) {
 		"far":                    {AMD64, with(copyOf(main, last), func(c *bpf.Copy) { c.FP = sp + 8; c.FP -= 8 << 16 }), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFAFPFar, Aux: 1, RA: unwind.RAAtCFA}, main - 1: entry}, whole(main, last)},
 		"PLT":                    {AMD64, with(copyOf(0, main), func(c *bpf.Copy) { c.PC = leaf + 11 }), map[uint64]unwind.Rule{leaf + 11: {CFA: unwind.CFAPLT, CFAOffset: 1, Aux: 11, RA: unwind.RAAtCFA}, main - 1: end}, Result{Frames: []uint64{leaf + 11, main}, End: bpf.UserWhole}},
 		"vfork":                  {AMD64, with(copyOf(last), register(5, main)), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASP, RA: unwind.RAInRDI}, main - 1: entry}, whole(main, last)},
-		"throw":                  {AMD64, with(copyOf(0, last), register(2, main)), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASP, CFAOffset: 1, RA: unwind.RAInRCX}, main - 1: entry}, whole(main, last)},
+		"throw":                  {AMD64, with(copyOf(0, last), register(2, main)), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASP, CFAOffset: 1, RA: unwind.RAInRCX}, main: entry}, whole(main+1, last)},
+		"throw, landing":         {AMD64, copyOf(main, last), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASP, CFAOffset: 1, RA: unwind.RALanding}, main: entry}, whole(main+1, last)},
+		"throw, nothing copied":  {AMD64, landing(1), throwing, whole(skipped, main, last)},
+		"throw, FP copied":       {AMD64, landing(catching), throwing, whole(main, last)},
+		"throw, all copied":      {AMD64, with(landing(catching), func(c *bpf.Copy) { copy(c.Stack[15*8:16*8], c.Stack[18*8:19*8]) }), throwing, whole(main, last)},
+		"throw, FP nowhere else": {AMD64, with(landing(catching), func(c *bpf.Copy) { copy(c.Stack, binary.LittleEndian.AppendUint64(nil, sp+14*8)) }), throwing, whole(skipped, main, last)},
+		"throw, downwards":       {AMD64, with(landing(catching), func(c *bpf.Copy) { clear(c.Stack[12*8 : 13*8]) }), throwing, broken(bpf.UnwindAstray)},
+		"throw, no context":      {AMD64, copyOf(main), throwing, broken(bpf.UnwindUnreadable)},
 		"new thread":             {AMD64, copyOf(main), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFACloned, CFAOffset: 1, RA: unwind.RAAtCFA}}, whole()},
 		"who made a thread":      {AMD64, with(copyOf(last), register(0, 77)), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFACloned, CFAOffset: 1, RA: unwind.RAAtCFA}}, whole(last)},
 		"signal":                 {AMD64, copyOf(signal...), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASignal}, main: entry}, whole(main+1, last)},
