@@ -33,6 +33,24 @@ func (s NameStyle) frame(symbol string) frame {
 	return frame{name: s.name(symbol), symbol: symbol}
 }
 
+// namer names the frames of a file. Symbols come again and again, most of all those of inlined functions: each is made readable once, and takes memory
+// once.
+type namer struct {
+	style NameStyle
+	known map[string]frame
+}
+
+func newNamer(style NameStyle) namer { return namer{style, map[string]frame{}} }
+
+func (n namer) frame(symbol string) frame {
+	f, ok := n.known[symbol]
+	if !ok {
+		f = n.style.frame(symbol)
+		n.known[symbol] = f
+	}
+	return f
+}
+
 // name is the readable form of a C++ or Rust symbol (v0, or legacy without its hash), and any other symbol itself.
 func (s NameStyle) name(symbol string) string {
 	plain := symbol

@@ -95,6 +95,7 @@ func findNative(n *nativeFile, want addrs, style NameStyle) answers {
 	a := answers{frames: make([][]frame, len(want)), noLines: make([]error, len(want)), why: Unnamed{Reason: NotCovered}}
 	names, stripped, err := n.symbols(want)
 	lines := n.lines()
+	namer := newNamer(style)
 	for i, pc := range want {
 		name := ""
 		if names != nil {
@@ -102,7 +103,7 @@ func findNative(n *nativeFile, want addrs, style NameStyle) answers {
 		}
 		var found []dwarf.Frame
 		found, a.noLines[i] = lines.find(pc)
-		a.frames[i] = nativeFrames(found, name, style)
+		a.frames[i] = nativeFrames(found, name, namer)
 	}
 	err = errors.Join(err, lines.close())
 	switch {
@@ -115,11 +116,11 @@ func findNative(n *nativeFile, want addrs, style NameStyle) answers {
 }
 
 // nativeFrames joins what debug information and the symbol table say of an address. Frames that neither names are left out.
-func nativeFrames(lines []dwarf.Frame, symbol string, style NameStyle) []frame {
+func nativeFrames(lines []dwarf.Frame, symbol string, namer namer) []frame {
 	if len(lines) == 0 {
 		lines = []dwarf.Frame{{}}
 	}
-	var frames []frame
+	frames := make([]frame, 0, len(lines))
 	for i, l := range lines {
 		name := l.Name
 		if i == len(lines)-1 {
@@ -128,7 +129,7 @@ func nativeFrames(lines []dwarf.Frame, symbol string, style NameStyle) []frame {
 		if name == "" {
 			continue
 		}
-		fr := style.frame(name)
+		fr := namer.frame(name)
 		fr.file, fr.line, fr.start = l.File, l.Line, l.StartLine
 		frames = append(frames, fr)
 	}
