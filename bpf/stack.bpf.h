@@ -46,6 +46,13 @@ struct walk {
 	__u64 rbx_cfa; /* RBX is as many words from here, */
 	__s16 rbx;     /* 0: in its register; BX_LOST */
 	__u64 result;  /* of the system call that it comes from */
+	/* Where libgcc goes on, and what was before it, while the frame pointer may be that of there already; sp 0: nowhere. */
+	struct {
+		__u64 pc;
+		__u64 sp;
+		__u64 hash;
+		__u32 n;
+	} landing;
 #else
 	__u64 lr;
 #endif

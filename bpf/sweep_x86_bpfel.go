@@ -198,6 +198,14 @@ type SweepScratch struct {
 		Rbx       int16
 		_         [6]byte
 		Result    uint64
+		Landing   struct {
+			_    structs.HostLayout
+			Pc   uint64
+			Sp   uint64
+			Hash uint64
+			N    uint32
+			_    [4]byte
+		}
 	}
 	Area struct {
 		_          structs.HostLayout

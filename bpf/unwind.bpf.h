@@ -497,6 +497,10 @@ static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_
 		return broken(w, UNWIND_UNREADABLE);
 	if (r.fp == FP_UNDEFINED)
 		w->fp = 0;
+#if defined(__TARGET_ARCH_x86)
+	if (r.fp != FP_SAME)
+		w->landing.sp = 0;
+#endif
 	w->sp = cfa;
 	w->exact = r.ra == RA_LANDING || r.ra == RA_IN_RCX;
 	w->innermost = false;
@@ -509,9 +513,24 @@ struct context {
 	__u64 fp, between[9], pc, sp, cfa;
 };
 
+/* Goes on where libgcc is about to. */
+static __always_inline int land(struct scratch *s)
+{
+	struct walk *w = &s->walk;
+
+	w->pc = w->landing.pc;
+	w->sp = w->landing.sp;
+	w->hash = w->landing.hash;
+	w->landing.sp = 0;
+	w->rbx = BX_LOST;
+	w->exact = false;
+	w->innermost = false;
+	return add_frame(s, w->landing.n);
+}
+
 /* The step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who catches, by
- * copying registers one by one, the return address last: from the first that is copied on, the frames between can't be had any more.
- * Not static, so that the verifier looks at it once. */
+ * copying registers one by one, the return address last. When a frame between that has to be found by a frame pointer which is the other's already
+ * can't be found any more, the stack is that of who catches. Not static, so that the verifier looks at it once. */
 __noinline int follow_landing(struct scratch *s, __u64 word)
 {
 	union unwind_rule r = { .word = word };
@@ -531,19 +550,32 @@ __noinline int follow_landing(struct scratch *s, __u64 word)
 	    bpf_probe_read_user(&saved.fp, sizeof(saved.fp), (void *)catching.fp) ||
 	    bpf_probe_read_user(&saved.pc, sizeof(saved.pc), (void *)catching.pc))
 		return broken(w, UNWIND_UNREADABLE);
-	if (own.pc != saved.pc && (own.fp != saved.fp || catching.fp == w->fp)) {
-		saved = own;
-		catching.cfa = w->fp + sizeof(own);
-	}
-	if (catching.cfa <= w->sp)
+	if (w->fp < w->sp || catching.cfa <= w->fp)
 		return broken(w, UNWIND_ASTRAY);
-	w->pc = saved.pc;
-	w->fp = saved.fp;
-	w->sp = catching.cfa;
+	w->landing.pc = saved.pc;
+	w->landing.sp = catching.cfa;
+	w->landing.hash = w->hash;
+	w->landing.n = w->n;
+	w->sp = w->fp + sizeof(own);
+	w->fp = own.fp;
+	if (own.pc == saved.pc)
+		return land(s);
+	if (own.fp != saved.fp || catching.fp == w->sp - sizeof(own))
+		w->landing.sp = 0; /* not copied yet */
+	w->pc = own.pc;
 	w->rbx = BX_LOST;
 	w->exact = false;
 	w->innermost = false;
 	return add_frame(s, w->n);
+}
+
+/* Whether a frame is found by the frame pointer, but that may be of who catches an exception. */
+static __always_inline bool is_overtaken(struct walk *w, __u8 cfa)
+{
+	const __u32 by_fp = 1 << CFA_FP | 1 << CFA_FP_FAR | 1 << CFA_DEREF_FP | 1 << CFA_LANDING |
+			    1 << CFA_FRAME_POINTER;
+
+	return w->sp < w->landing.sp && 1 << (cfa & 31) & by_fp;
 }
 #endif
 
@@ -585,6 +617,10 @@ __noinline int unwind_step(struct scratch *s)
 			line[1] = r.word;
 		}
 	}
+#if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
+	if (is_overtaken(&s->walk, r.cfa))
+		return land(s);
+#endif
 	switch (r.cfa) {
 	case CFA_END:
 		s->walk.end = STACK_USER_WHOLE;

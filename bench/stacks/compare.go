@@ -3,6 +3,8 @@
 package main
 
 import (
+	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -45,9 +47,10 @@ const (
 	unsure kind = "ours is told to be broken or guessed"
 	// Those that can't be compared:
 	madeUp  kind = "theirs has a frame that no call leads to"
-	short   kind = "theirs ends too soon" // and each further frame of ours lies behind a call
-	moved   kind = "the program went on"  // between sample and stop: they don't even have the same leaf
-	unasked kind = "no sample"            // the program was stopped, but the recorder has no sample of that time
+	mixed   kind = "theirs has a frame of who throws with the place of who catches" // that libgcc is about to go on at
+	short   kind = "theirs ends too soon"                                           // and each further frame of ours lies behind a call
+	moved   kind = "the program went on"                                            // between sample and stop: they don't even have the same leaf
+	unasked kind = "no sample"                                                      // the program was stopped, but the recorder has no sample of that time
 )
 
 // A stop is what a witness found.
@@ -122,7 +125,23 @@ func (r *stopRow) add(theirs []frame, sample profiler.Stop) {
 		if real := withoutMadeUp(theirs, mine); slices.Equal(real, mine) {
 			r.count(real, len(real))
 		}
+	case mixed:
+		r.count(mine, len(mine))
 	}
+}
+
+// isMixed says whether their stack is ours but for a frame behind those of libgcc, whose address belongs to another: libgcc puts the return address
+// of who catches an exception in the place of its own, before it goes there. The bytes prove it: the call there calls the program itself.
+func isMixed(theirs, mine []frame) bool {
+	k := slices.IndexFunc(theirs, func(f frame) bool { return filepath.Base(f.File) != "libgcc_s.so.1" })
+	if k < 1 || len(mine) != len(theirs)-1 || !theirs[k].callsOwn() {
+		return false
+	}
+	real := slices.Delete(slices.Clone(theirs), k, k+1)
+	if k < len(real) && real[k] == returns(mine[k]) {
+		real[k] = mine[k] // it isn't returned to, and begins there
+	}
+	return slices.Equal(real, mine)
 }
 
 // withoutMadeUp is their stack without the frames that lie behind no call, and that ours does not have.
@@ -149,6 +168,8 @@ func why(theirs, mine []frame, n int, says profiler.Quality) kind {
 		return moved
 	case n < len(theirs) && !theirs[n].behindCall() && n < len(mine) && mine[n].behindCall():
 		return madeUp
+	case isMixed(theirs, mine):
+		return mixed
 	case n == len(theirs) && says == profiler.Whole && !slices.ContainsFunc(mine[n:], func(f frame) bool { return !f.behindCall() }):
 		return short
 	case says != profiler.Whole:
@@ -184,6 +205,27 @@ func (f frame) behindCall() bool {
 	return false
 }
 
+// callsOwn says whether the bytes up to that of a frame call a place that is known and lies in the code of the same file.
+func (f frame) callsOwn() bool {
+	const size = 5
+	file, err := elf.Open(f.File)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	text := file.Section(".text")
+	at := f.Offset + 1 - size
+	if text == nil || at < text.Offset || at-text.Offset > text.Size {
+		return false
+	}
+	var call [size]byte
+	if _, err := text.ReadAt(call[:], int64(at-text.Offset)); err != nil || call[0] != 0xe8 {
+		return false
+	}
+	target := f.Offset + 1 + uint64(int64(int32(binary.LittleEndian.Uint32(call[1:]))))
+	return target-text.Offset < text.Size
+}
+
 // common counts the frames that two stacks share, from the leaf on.
 func common(a, b []frame) int {
 	n := 0
@@ -207,7 +249,7 @@ func (r *stopRow) of(k kind) int {
 // stopTable writes the rows as a table in Markdown, and stacks that differ under it.
 func stopTable(out io.Writer, rows []stopRow) error {
 	var b strings.Builder
-	kinds := []kind{ours, unsure, madeUp, short, moved, unasked}
+	kinds := []kind{ours, unsure, madeUp, mixed, short, moved, unasked}
 	b.WriteString("| program | stops | frames compared | equal | stacks equal in all frames |")
 	for _, k := range kinds {
 		fmt.Fprintf(&b, " %s |", k)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"debug/elf"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -90,6 +91,51 @@ func TestCompare(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMixed: a frame behind libgcc that no call of it can have returned to.
+func TestMixed(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	throws, f := frame{"/lib/libgcc_s.so.1", 7}, writeCode(t)
+	own := ownCall(t, path)
+	b, end := f[2], f[4]
+	for name, test := range map[string]struct {
+		theirs, ours []frame
+		want         kind
+	}{
+		"mixed":           {[]frame{throws, own, b, end}, []frame{throws, b, end}, mixed},
+		"in the end":      {[]frame{throws, own}, []frame{throws}, mixed},
+		"it begins there": {[]frame{throws, own, b, end}, []frame{throws, {b.File, b.Offset + 1}, end}, mixed},
+		"another call":    {[]frame{throws, f[1], b, end}, []frame{throws, b, end}, ours},
+		"no libgcc":       {[]frame{f[3], own, b, end}, []frame{f[3], b, end}, ours},
+		"another caller":  {[]frame{throws, own, b, end}, []frame{throws, b, b}, ours},
+		"two frames less": {[]frame{throws, own, b, end}, []frame{throws, end}, ours},
+	} {
+		if got := why(test.theirs, test.ours, common(test.theirs, test.ours), profiler.Whole); got != test.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// ownCall finds a call in the code of a program that leads to its own code.
+func ownCall(t *testing.T, path string) frame {
+	t.Helper()
+	file, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	text := file.Section(".text")
+	for at := text.Offset + 5; at < text.Offset+text.Size; at++ {
+		if f := (frame{path, at}); f.behindCall() && f.callsOwn() {
+			return f
+		}
+	}
+	t.Fatal("no call")
+	return frame{}
 }
 
 // TestPairs: a stop belongs to the last sample before it, and to no other.

@@ -58,6 +58,7 @@ type walker struct {
 	pc, sp, fp, lr uint64
 	rdi            uint64 // known in the innermost frame, as is lr
 	rbx            func() (uint64, bool)
+	landing        landing
 	exact          bool // pc is of the instruction itself, no return address
 	innermost      bool // all registers are known
 }
@@ -85,6 +86,9 @@ func (w *walker) step(find Find) bool {
 	if !ok {
 		return w.broken(bpf.UnwindNoMapping)
 	}
+	if w.overtaken(r.CFA) {
+		return w.land()
+	}
 	switch r.CFA {
 	case unwind.CFAEnd:
 		return w.whole()
@@ -103,7 +107,7 @@ func (w *walker) step(find Find) bool {
 	case unwind.CFAUnsupported:
 		return w.broken(bpf.UnwindUnsupported)
 	case unwind.CFALanding:
-		return w.land(r)
+		return w.aboutToLand(r)
 	}
 	return w.byRule(r)
 }
@@ -212,6 +216,9 @@ func (w *walker) byRule(r unwind.Rule) bool {
 		return w.broken(bpf.UnwindUnreadable)
 	}
 	w.findBX(r, cfa)
+	if r.FP != unwind.FPSame {
+		w.landing.sp = 0
+	}
 	w.sp, w.innermost = cfa, false
 	w.exact = r.RA == unwind.RALanding || r.RA == unwind.RAInRCX
 	return w.add()
@@ -223,23 +230,54 @@ const (
 	contextRA = (18 - 16) * word
 )
 
-// land is the step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who catches, by
-// copying registers one by one, the return address last: from the first that is copied on, the frames between can't be had any more.
-func (w *walker) land(r unwind.Rule) bool {
-	var ownFP, ownPC, atFP, atPC, fp, pc, cfa uint64
-	context := w.fp + words(r.CFAOffset)
-	if !w.read(w.fp, &ownFP) || !w.read(w.fp+word, &ownPC) || !w.read(context-contextFP, &atFP) || !w.read(context-contextRA, &atPC) ||
-		!w.read(context, &cfa) || !w.read(atFP, &fp) || !w.read(atPC, &pc) {
+// landing is where libgcc goes on, and how many frames there were before it.
+type landing struct {
+	pc, sp uint64 // sp 0: nowhere
+	frames int
+}
+
+// aboutToLand is the step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who
+// catches, by copying registers one by one, the return address last. When a frame between that has to be found by a frame pointer
+// which is the other's already can't be found any more, the stack is that of who catches.
+func (w *walker) aboutToLand(r unwind.Rule) bool {
+	var fp, pc, atFP, atPC, savedFP uint64
+	own, context := w.fp, w.fp+words(r.CFAOffset)
+	l := landing{frames: len(w.Frames)}
+	if !w.read(own, &fp) || !w.read(own+word, &pc) || !w.read(context-contextFP, &atFP) || !w.read(context-contextRA, &atPC) ||
+		!w.read(context, &l.sp) || !w.read(atFP, &savedFP) || !w.read(atPC, &l.pc) {
 		return w.broken(bpf.UnwindUnreadable)
 	}
-	if ownPC != pc && (ownFP != fp || atFP == w.fp) {
-		fp, pc, cfa = ownFP, ownPC, w.fp+2*word
-	}
-	if cfa <= w.sp {
+	if own < w.sp || l.sp <= own {
 		return w.broken(bpf.UnwindAstray)
 	}
-	w.pc, w.sp, w.fp, w.rbx, w.exact, w.innermost = pc, cfa, fp, lost, false, false
+	w.landing, w.sp, w.fp = l, own+2*word, fp
+	if pc == l.pc {
+		return w.land()
+	}
+	if fp != savedFP || atFP == own {
+		w.landing.sp = 0 // not copied yet
+	}
+	w.pc, w.rbx, w.exact, w.innermost = pc, lost, false, false
 	return w.add()
+}
+
+// land goes on where libgcc is about to.
+func (w *walker) land() bool {
+	w.pc, w.sp, w.rbx, w.exact, w.innermost = w.landing.pc, w.landing.sp, lost, false, false
+	w.Frames, w.landing.sp = w.Frames[:w.landing.frames], 0
+	return w.add()
+}
+
+// overtaken says whether a frame is found by the frame pointer, but that may be of who catches an exception.
+func (w *walker) overtaken(how unwind.CFA) bool {
+	if w.sp >= w.landing.sp {
+		return false
+	}
+	switch how {
+	case unwind.CFAFP, unwind.CFAFPFar, unwind.CFADerefFP, unwind.CFALanding, unwind.CFAFramePointer:
+		return true
+	}
+	return false
 }
 
 func words(n int16) uint64 { return uint64(int64(n) * word) }

@@ -4,6 +4,7 @@ package walk
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 	"testing"
 
@@ -56,6 +57,11 @@ func TestStack(t *testing.T) {
 		skipped - 1: {CFA: unwind.CFASP, CFAOffset: 3, RA: unwind.RAAtCFA, FP: unwind.FPAtCFA, FPOffset: -2},
 		main - 1:    {CFA: unwind.CFAFP, CFAOffset: 2, RA: unwind.RAAtCFA},
 	}
+	framed := func(r unwind.Rule) map[uint64]unwind.Rule {
+		rules := maps.Clone(throwing)
+		rules[skipped-1] = r
+		return rules
+	}
 	landing := func(own uint64) *bpf.Copy {
 		stack := make([]uint64, 20)
 		stack[0], stack[10], stack[12] = sp+17*8, sp+18*8, sp+19*8
@@ -95,7 +101,9 @@ func TestStack(t *testing.T) {
 		"throw":                  {AMD64, with(copyOf(0, last), register(2, main)), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASP, CFAOffset: 1, RA: unwind.RAInRCX}, main: entry}, whole(main+1, last)},
 		"throw, landing":         {AMD64, copyOf(main, last), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFASP, CFAOffset: 1, RA: unwind.RALanding}, main: entry}, whole(main+1, last)},
 		"throw, nothing copied":  {AMD64, landing(1), throwing, whole(skipped, main, last)},
-		"throw, FP copied":       {AMD64, landing(catching), throwing, whole(main, last)},
+		"throw, FP not needed":   {AMD64, landing(catching), throwing, whole(skipped, main, last)},
+		"throw, FP copied":       {AMD64, landing(catching), framed(unwind.Rule{CFA: unwind.CFAFP, CFAOffset: 2, RA: unwind.RAAtCFA}), whole(main, last)},
+		"throw, guess":           {AMD64, landing(catching), framed(guess(bpf.UnwindNoRow)), whole(main, last)},
 		"throw, all copied":      {AMD64, with(landing(catching), func(c *bpf.Copy) { copy(c.Stack[15*8:16*8], c.Stack[18*8:19*8]) }), throwing, whole(main, last)},
 		"throw, FP nowhere else": {AMD64, with(landing(catching), func(c *bpf.Copy) { copy(c.Stack, binary.LittleEndian.AppendUint64(nil, sp+14*8)) }), throwing, whole(skipped, main, last)},
 		"throw, downwards":       {AMD64, with(landing(catching), func(c *bpf.Copy) { clear(c.Stack[12*8 : 13*8]) }), throwing, broken(bpf.UnwindAstray)},
