@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 			return fmt.Errorf("build assay: %w: %s", err, said)
 		}
 	}
+	if s.assay, err = filepath.Abs(s.assay); err != nil { // it runs in folders of its own
+		return err
+	}
 	l := lab{s, folder}
 	if s.stops > 0 {
 		return report(ctx, s, out, errOut, l.compareStops, stopTable)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/assaylab/assay/internal/facts"
 	"github.com/assaylab/assay/internal/pprofio"
+	"github.com/assaylab/assay/profiler"
 )
 
 // patience is how long a case may take, with its compiler, before it is killed.
@@ -128,9 +129,9 @@ func (r *row) fill(f facts.Facts) error {
 	return nil
 }
 
-// qualities returns those that occur in the rows, whole stacks first, the others by their time.
+// qualities returns those that occur in the rows, by their time. Whole stacks are always among them.
 func qualities(rows []row) []string {
-	sums := map[string]float64{}
+	sums := map[string]float64{string(profiler.Whole): 0}
 	for _, r := range rows {
 		for quality, share := range r.Shares {
 			sums[quality] += share
