@@ -52,6 +52,7 @@ func built() []program {
 		native("C, posix_spawn", c, "spawn.c", ""),
 		native("C++, exceptions, g++", "g++"+cxx, "throw.cc", ""),
 		native("C++, exceptions, clang", "clang++-19"+cxx, "throw.cc", ""),
+		native("C++, exceptions, frame pointers", "g++ -O0 -std=c++20 -fno-omit-frame-pointer", "throw.cc", ""),
 		native("C++, coroutines, g++", "g++"+cxx, "coroutine.cc", ""),
 		native("C++, coroutines, clang", "clang++-19"+cxx, "coroutine.cc", ""),
 		native("Rust, release", "rustc -O", "rusty.rs", ""),

@@ -93,7 +93,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestMixed: a frame behind libgcc that no call of it can have returned to.
+// TestMixed: a frame behind libgcc that is made of two.
 func TestMixed(t *testing.T) {
 	path, err := os.Executable()
 	if err != nil {
@@ -109,6 +109,8 @@ func TestMixed(t *testing.T) {
 		"mixed":           {[]frame{throws, own, b, end}, []frame{throws, b, end}, mixed},
 		"in the end":      {[]frame{throws, own}, []frame{throws}, mixed},
 		"it begins there": {[]frame{throws, own, b, end}, []frame{throws, {b.File, b.Offset + 1}, end}, mixed},
+		"place of throw":  {[]frame{throws, b, end}, []frame{throws, own, end}, mixed},
+		"place of both":   {[]frame{throws, own, end}, []frame{throws, b, end}, ours},
 		"another call":    {[]frame{throws, f[1], b, end}, []frame{throws, b, end}, ours},
 		"no libgcc":       {[]frame{f[3], own, b, end}, []frame{f[3], b, end}, ours},
 		"another caller":  {[]frame{throws, own, b, end}, []frame{throws, b, b}, ours},
