@@ -280,6 +280,7 @@ static __always_inline bool leave_signal(struct scratch *s)
 		return false;
 	w->rbx = -1;
 	w->rbx_cfa = sp + 40 + 12 * 8;
+	w->landing.sp = 0;
 #else
 	/* struct siginfo (128 bytes); struct ucontext: flags, link, stack (40), signal mask (128), up to 16 bytes aligned; fault address (8),
 	 * then x0 to x30, sp, pc */

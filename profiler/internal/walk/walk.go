@@ -176,7 +176,7 @@ func (w *walker) leaveSignal() bool {
 	if !ok {
 		return w.broken(bpf.UnwindUnreadable)
 	}
-	w.exact, w.innermost = true, true
+	w.exact, w.innermost, w.landing.sp = true, true, 0
 	return true
 }
 

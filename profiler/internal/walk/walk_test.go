@@ -56,6 +56,7 @@ func TestStack(t *testing.T) {
 		leaf:        {CFA: unwind.CFALanding, CFAOffset: -2, RA: unwind.RAAtCFA},
 		skipped - 1: {CFA: unwind.CFASP, CFAOffset: 3, RA: unwind.RAAtCFA, FP: unwind.FPAtCFA, FPOffset: -2},
 		main - 1:    {CFA: unwind.CFAFP, CFAOffset: 2, RA: unwind.RAAtCFA},
+		main + 0x10: {CFA: unwind.CFAFP, CFAOffset: 2, RA: unwind.RAAtCFA},
 	}
 	framed := func(r unwind.Rule) map[uint64]unwind.Rule {
 		rules := maps.Clone(throwing)
@@ -68,6 +69,11 @@ func TestStack(t *testing.T) {
 		stack[14], stack[15] = own, skipped
 		stack[17], stack[18], stack[19] = catching, main, last
 		return with(copyOf(stack...), func(c *bpf.Copy) { c.FP = sp + 14*8 })
+	}
+	overSignal := landing(catching)
+	overSignal.Stack = append(overSignal.Stack, make([]byte, 40*8)...)
+	for at, v := range map[int]uint64{12: sp + 50*8, 16 + 5 + 10: sp + 43*8, 16 + 5 + 15: sp + 40*8, 16 + 5 + 16: main + 0x10, 44: last} {
+		binary.LittleEndian.PutUint64(overSignal.Stack[at*8:], v)
 	}
 	whole := func(frames ...uint64) Result {
 		return Result{Frames: append([]uint64{leaf}, frames...), End: bpf.UserWhole}
@@ -106,6 +112,7 @@ func TestStack(t *testing.T) {
 		"throw, guess":           {AMD64, landing(catching), framed(guess(bpf.UnwindNoRow)), whole(main, last)},
 		"throw, all copied":      {AMD64, with(landing(catching), func(c *bpf.Copy) { copy(c.Stack[15*8:16*8], c.Stack[18*8:19*8]) }), throwing, whole(main, last)},
 		"throw, FP nowhere else": {AMD64, with(landing(catching), func(c *bpf.Copy) { copy(c.Stack, binary.LittleEndian.AppendUint64(nil, sp+14*8)) }), throwing, whole(skipped, main, last)},
+		"throw, over a signal":   {AMD64, overSignal, framed(unwind.Rule{CFA: unwind.CFASignal}), whole(skipped, main+0x11, last)},
 		"throw, downwards":       {AMD64, with(landing(catching), func(c *bpf.Copy) { clear(c.Stack[12*8 : 13*8]) }), throwing, broken(bpf.UnwindAstray)},
 		"throw, no context":      {AMD64, copyOf(main), throwing, broken(bpf.UnwindUnreadable)},
 		"new thread":             {AMD64, copyOf(main), map[uint64]unwind.Rule{leaf: {CFA: unwind.CFACloned, CFAOffset: 1, RA: unwind.RAAtCFA}}, whole()},
