@@ -146,7 +146,7 @@ func TestUnwindThrown(t *testing.T) {
 			settle(t, 1, func(seconds float64) error {
 				r := record(t, flags(cpuFlags, "--", program, secondsArg(seconds))...)
 				whole, off := r.time(t, "time_ns.whole"), r.time(t, "time_ns.broken")+r.time(t, "time_ns.guessed")
-				if off > 3*time.Millisecond+(whole+off)/1000 {
+				if off > 4*time.Millisecond+(whole+off)/500 {
 					return fmt.Errorf("%v of %v have a stack that is not whole", off, whole+off)
 				}
 				return checkThrown(r.p)
