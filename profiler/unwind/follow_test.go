@@ -217,6 +217,20 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestZeros: zeros are padding, but one alone is the first byte of an instruction.
+func TestZeros(t *testing.T) {
+	for code, want := range map[string][]instruction{
+		"\x00\xd0\xc3":                 {{kind: other, size: 2}, {at: 2, kind: ret, size: 1}}, // add al, dl; ret
+		"\xc3\x00\x00\x00\x90":         {{kind: ret, size: 1}, {at: 1, kind: nop, size: 3}, {at: 4, kind: nop, size: 1}},
+		"\xc3\x00":                     {{kind: ret, size: 1}, {at: 1, kind: nop, size: 1}},
+		"\xf3\x0f\x1e\xfa\x00\x4b\x08": {{kind: other, size: 4}, {at: 4, kind: other, size: 3}}, // endbr64; add [rbx+8], cl
+	} {
+		if got := appendInstructions(nil, []byte(code)); !slices.Equal(got, want) {
+			t.Errorf("% x: %+v, want %+v", code, got, want)
+		}
+	}
+}
+
 // FuzzInstructions compares the two decoders over any bytes that the slow one knows.
 func FuzzInstructions(f *testing.F) {
 	for _, code := range []string{

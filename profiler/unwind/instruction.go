@@ -69,7 +69,7 @@ func decodeOne(code []byte) instruction {
 	for zeros < min(len(code), math.MaxUint8) && code[zeros] == 0 {
 		zeros++
 	}
-	if zeros > 0 {
+	if zeros > 1 || zeros == len(code) { // one alone adds one byte to another
 		return instruction{kind: nop, size: uint8(zeros)}
 	}
 	if len(code) >= len(endbr64) && string(code[:len(endbr64)]) == endbr64 {
