@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// Nearly all instructions are decoded here, at thirty times the speed of x86asm. That gets what is rare, and what does to the stack
-// pointer or the frame pointer something that is seldom done.
+// Nearly all instructions are decoded here, at thirty times the speed of x86asm, and nine in ten of them by tables alone (decodeQuick). What is
+// rare is left to x86asm, and what does to the stack pointer something that is seldom done.
 
 const (
 	maxInstruction = 15   // bytes
@@ -37,6 +37,7 @@ const (
 	prefix66
 	prefixF3
 	prefixF2
+	prefixFS // memory of the thread; opcodes don't differ
 )
 
 var (
@@ -228,7 +229,7 @@ func decodeShape(s shape, op, rex byte, code []byte, n int) (instruction, bool) 
 		}
 		at := n + operandSize(code[n:])
 		if touchesStack(s, op, rex, modRM) {
-			i.kind, i.arg = stackKind(op, rex, modRM, code[at:])
+			i.kind, i.arg = stackKind(s, op, rex, modRM, code[n:])
 			if i.kind == bad {
 				return i, false
 			}
@@ -250,10 +251,15 @@ func decodeShape(s shape, op, rex byte, code []byte, n int) (instruction, bool) 
 // x87 has bits for the values of the register in ModRM that are instructions, from opcode 0xd8 on: with memory, and with registers.
 var x87 = [8][2]byte{{0xff, 0xff}, {0xfd, 0xc3}, {0xff, 0x0f}, {0xaf, 0x6f}, {0xff, 0xf3}, {0xdf, 0x3d}, {0xff, 0xf3}, {0xff, 0x60}}
 
+// x87Alone has bits for the instructions of opcode 0xd9 without any operand, from 0xe0 on, but for those that x87 has.
+const x87Alone = 0x7f33
+
 // groupOf gives shape and kind of an opcode that goes on in ModRM.
 func groupOf(s shape, op, modRM byte) (shape, kind) {
 	more := modRM >> 3 & 7
 	switch {
+	case op == 0xd9 && modRM >= 0xe0 && x87Alone>>(modRM-0xe0)&1 != 0, op == 0xdf && modRM == 0xe0:
+		return s, other
 	case op>>3 == 0xd8>>3:
 		if x87[op&7][modRM>>6/3]>>more&1 != 0 {
 			return s, other
@@ -295,30 +301,72 @@ func touchesStack(s shape, op, rex, modRM byte) bool {
 	return s&toRM != 0 && !inMemory && isStack(rm, rex&rexB)
 }
 
-// stackKind is what an instruction does that touches the stack; bad when that is left to x86asm.
-func stackKind(op, rex, modRM byte, immediate []byte) (kind, int32) {
+// stackKind is what an instruction does that touches the stack; bad when that is left to x86asm. The code is that from ModRM on.
+func stackKind(s shape, op, rex, modRM byte, code []byte) (kind, int32) {
 	reg, rm, inMemory := modRM>>3&7, modRM&7, modRM>>6 != 3
-	add := int32(int8(immediate[0]))
-	switch {
-	case (op == 0x8b || op == 0x8d) && inMemory && reg == numberFP && rm != numberSP, // mov, lea
-		op == 0x89 && !inMemory && rm == numberFP && (reg != numberSP || rex&(rexW|rexR) != rexW),
-		op == 0x83 && rm == numberFP:
-		return fpUnknown, 0
-	case op == 0x89 && !inMemory && rm == numberFP:
-		return fpFromSP, 0
-	case op == 0x81:
-		add = int32(binary.LittleEndian.Uint32(immediate))
-	case op != 0x83:
-		return bad, 0
+	wide := rex&rexW != 0
+	written := rm
+	if s&toReg != 0 {
+		written = reg
 	}
 	switch {
-	case rex&rexW == 0 || rm != numberSP || add == math.MinInt32:
+	case s&group != 0 && reg == 6 && (op>>1 == 0xc0>>1 || op>>2 == 0xd0>>2): // shifts that x86asm does not know
+		return bad, 0
+	case rex == 0 && ofByte(op): // AH, CH
+		return other, 0
+	case inMemory && rm == numberSP && (op == 0x89 || op == 0x8b || op == 0x8d):
+		return kindBySP(op, rex, reg, modRM>>6, code)
+	case op == 0x8d && !inMemory:
+		return bad, 0
+	case op == 0x89 && rm == numberFP && reg == numberSP && rex&(rexW|rexR) == rexW, op == 0x8b && reg == numberFP && rm == numberSP && rex&(rexW|rexB) == rexW && !inMemory:
+		return fpFromSP, 0
+	case op>>2 == 0x30>>2 && !inMemory && reg == numberFP && rm == numberFP && rex&(rexR|rexB) == 0:
+		return zeroFP, 0
+	case written == numberFP:
+		return fpUnknown, 0
+	case !wide || op != 0x81 && op != 0x83:
+		return bad, 0
+	}
+	immediate := code[operandSize(code):]
+	add := int32(int8(immediate[0]))
+	if op == 0x81 {
+		add = int32(binary.LittleEndian.Uint32(immediate))
+	}
+	switch {
+	case add == math.MinInt32:
 	case reg == 0: // add
 		return moveSP, add
 	case reg == 5: // sub
 		return moveSP, -add
 	}
 	return bad, 0
+}
+
+// kindBySP is about mov and lea with an operand that has SIB.
+func kindBySP(op, rex, reg, mod byte, code []byte) (kind, int32) {
+	const rexX, onlySP = 2, 0x24 // of SIB
+	wide, distance := rex&rexW != 0, int32(0)
+	switch {
+	case reg != numberFP: // to the stack pointer, or of it
+		return bad, 0
+	case !wide || rex&(rexX|rexB) != 0 || code[1]>>3&7 != onlySP>>3 || code[1]&7 != onlySP&7: // relative to more than the stack pointer
+		if op == 0x89 {
+			return other, 0
+		}
+		return fpUnknown, 0
+	case code[1] != onlySP:
+		return bad, 0
+	case mod == 1:
+		distance = int32(int8(code[2]))
+	case mod == 2:
+		distance = int32(binary.LittleEndian.Uint32(code[2:]))
+	}
+	return [...]kind{0x89: saveFP, 0x8b: loadFP, 0x8d: fpFromSP}[op], distance
+}
+
+// ofByte says whether an instruction writes to a byte.
+func ofByte(op byte) bool {
+	return op < 0x40 && op&5 == 0 || op>>4 == 9 || op == 0x80 || op == 0x88 || op == 0x8a || op == 0xb0 || op == 0xc0 || op == 0xc6 || op == 0xf6 || op == 0xfe
 }
 
 // isStack says whether a number in ModRM means RSP or RBP.
@@ -348,4 +396,228 @@ func operandSize(b []byte) int {
 		size += 4
 	}
 	return size
+}
+
+// quick is what there is to know of an opcode whose instructions differ in nothing but their operands.
+type quick struct {
+	kind     kind
+	operands uint8 // by which an instruction may be another kind
+	more     uint8 // a bit for each value of the register in ModRM that is such an instruction
+	modRM    uint8 // 0xff where it follows, else 0
+	rest     uint8 // bytes behind it
+	unused   uint8 // upper bits of four bytes behind the opcode that don't count to arg
+}
+
+// Operands by which an instruction may do something else to the stack.
+const (
+	stackReg uint8 = 1 << iota // the register in ModRM is RSP or RBP
+	stackRM                    // so is the other operand
+	storesFP                   // the register is, and is stored relative to RSP
+	takesRIP                   // an address relative to RIP
+)
+
+// Sets of quicks.
+const (
+	hasREX = 1 << iota // the first eight sets have opcodes of a byte: whether REX is before it, and its bits
+	hasB
+	hasW
+	set66  = 1 << iota // behind the prefix 0x66, and one more with REX.W; then, behind 0xf3 and 0xf2, of none
+	setFS  = set66 + 6 // of memory of the thread, likewise two
+	setTwo = set66 + 8 // of two bytes, with REX, and behind each prefix
+	sets   = setTwo + 2 + prefixFS
+)
+
+const farBase = 0x80 // of quickSizes: SIB follows, which may have four bytes more
+
+var (
+	quicks = makeQuicks()
+	// prefixes are those by which sets differ.
+	prefixes = [256]uint8{0x66: prefix66, 0xf3: prefixF3, 0xf2: prefixF2, 0x64: prefixFS}
+	// stackOperands has for the lower bits of REX and for ModRM the operands that they are.
+	stackOperands = makeStackOperands()
+	quickSizes    = makeQuickSizes()
+)
+
+func makeQuicks() (table [sets][256]quick) {
+	for op := range 256 {
+		table[0][op] = quickOf(oneByte[op], byte(op), 4)
+		table[set66][op] = quickOf(oneByte[op], byte(op), 2)
+		table[setTwo][op] = quickOf(twoByte[noPrefix][op], byte(op), 4)
+		for prefix := range twoByte {
+			table[setTwo+1+prefix][op] = quickOf(twoByte[prefix][op], byte(op), 4)
+		}
+	}
+	for _, set := range []int{0, set66} {
+		table[set][0] = quick{} // zeros are no code
+		table[set][0x89].operands |= storesFP
+		table[set][0x8d].operands |= takesRIP
+	}
+	table[set66+1], table[setFS], table[setFS+1] = table[0], table[0], table[0]
+	table[setTwo+1+prefixFS] = table[setTwo]
+	for set := hasW | hasB | hasREX; set >= 0; set-- {
+		table[set] = table[0]
+		addRegisters(&table[set], uint8(set/hasW*rexW|set/hasB%2*rexB))
+	}
+	addPlain(&table[0], &table[setTwo])
+	table[setTwo][0x1f] = quick{kind: nop, more: 1, modRM: 0xff, unused: 32}
+	return table
+}
+
+// quickOf is about an opcode of a shape, which has a constant of so many bytes if it has a long one.
+func quickOf(s shape, op byte, long uint8) quick {
+	constant := func(s shape) uint8 {
+		switch {
+		case s&withByte != 0:
+			return 1
+		case s&withInt != 0:
+			return long
+		}
+		return 0
+	}
+	switch {
+	case s == 0:
+		return quick{}
+	case s&operand == 0:
+		return fixed(other, constant(s), 32)
+	}
+	q := quick{modRM: 0xff, rest: constant(s), unused: 32}
+	if op == 0xf6 && s&group != 0 {
+		q.rest = 1 // test, which is the most common of its
+	}
+	for more := range byte(8) {
+		same, written := true, shape(0)
+		for _, modRM := range []byte{0, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7} {
+			each, k := s, other
+			if s&group != 0 {
+				each, k = groupOf(s, op, modRM|more<<3)
+			}
+			same = same && each != 0 && k == other && constant(each) == q.rest
+			written |= each
+		}
+		if !same {
+			continue
+		}
+		q.more |= 1 << more
+		if written&toReg != 0 {
+			q.operands |= stackReg
+		}
+		if written&toRM != 0 {
+			q.operands |= stackRM
+		}
+	}
+	return q
+}
+
+// fixed is an instruction without ModRM.
+func fixed(k kind, rest, unused uint8) quick {
+	return quick{kind: k, more: 0xff, rest: rest, unused: unused}
+}
+
+// addRegisters adds instructions with a register in their opcode.
+func addRegisters(set *[256]quick, rex uint8) {
+	for number := range uint8(8) {
+		for _, op := range []uint8{0x50, 0x58} {
+			if i, ok := decodePush(op|number, rex, 1); ok {
+				set[op|number] = fixed(i.kind, 0, 32)
+			}
+		}
+		if i, ok := decodeConstant(number, rex, 1); ok {
+			set[0xb8|number] = fixed(i.kind, i.size-1, 32)
+		}
+	}
+}
+
+// addPlain adds what decodePlain decodes.
+func addPlain(one, two *[256]quick) {
+	var code [maxInstruction + 1]byte
+	for op := range 256 {
+		code[0], code[1] = byte(op), 0
+		if i, ok := decodePlain(code[:]); ok {
+			one[op] = fixed(i.kind, i.size-1, unusedBits(i.kind, i.size-1))
+		}
+		code[0], code[1] = 0x0f, byte(op)
+		if i, ok := decodePlain(code[:]); ok && i.kind != nop {
+			two[op] = fixed(i.kind, i.size-2, unusedBits(i.kind, i.size-2))
+		}
+	}
+}
+
+// unusedBits is how many of 32 bits are not those of a distance of some bytes.
+func unusedBits(k kind, size uint8) uint8 {
+	if k == branchTo || k == jumpTo || k == callTo {
+		return 32 - 8*size
+	}
+	return 32
+}
+
+func makeStackOperands() (table [8][256]uint8) {
+	for rex := range table {
+		for modRM := range table[rex] {
+			t := &table[rex][modRM]
+			reg := isStack(byte(modRM>>3&7), byte(rex)&rexR)
+			inMemory := modRM>>6 != 3
+			if reg {
+				*t |= stackReg
+			}
+			if !inMemory && isStack(byte(modRM&7), byte(rex)&rexB) {
+				*t |= stackRM
+			}
+			if reg && inMemory && modRM&7 == numberSP {
+				*t |= storesFP
+			}
+			if modRM&0xc7 == 0x05 {
+				*t |= takesRIP
+			}
+		}
+	}
+	return table
+}
+
+func makeQuickSizes() [256]uint8 {
+	sizes := operandSizes
+	for reg := range 8 {
+		sizes[reg<<3|numberSP] |= farBase
+	}
+	return sizes
+}
+
+// decodeQuick decodes the instruction that begins with eight bytes by tables alone; its size is 0 when that takes a closer look. Each step
+// waits for the one before, and what comes can't be foretold: so there are few jumps, and little is read from memory.
+func decodeQuick(code uint64) (i instruction) {
+	size := uint64(1)
+	prefix := uint64(prefixes[byte(code)])
+	if prefix != noPrefix {
+		code >>= 8
+		size = 2
+	}
+	isREX := (code>>4&0xf ^ 4 - 1) >> 63
+	rex := code & 0xf & -isREX
+	code >>= isREX * 8 % 64
+	size += isREX
+	set := isREX*hasREX | rex&rexB*hasB | rex&rexW/rexW*hasW
+	if prefix != noPrefix {
+		set = set66 + (prefix-prefix66)*2 | rex&rexW/rexW
+	}
+	if byte(code) == 0x0f {
+		code >>= 8
+		size++
+		if set = setTwo + isREX; prefix != noPrefix {
+			set = setTwo + 1 + prefix
+		}
+	}
+	q := &quicks[set][byte(code)]
+	modRM := byte(code >> 8)
+	if q.more>>(modRM&q.modRM>>3&7)&1 == 0 || q.operands&stackOperands[rex&7][modRM] != 0 {
+		return i
+	}
+	operandSize := quickSizes[modRM] & q.modRM
+	i.size = uint8(size) + operandSize + q.rest
+	if operandSize&farBase != 0 {
+		i.size -= farBase
+		if code>>16&7 == 5 {
+			i.size += 4
+		}
+	}
+	i.kind, i.arg = q.kind, int32(code>>8)<<q.unused>>q.unused
+	return i
 }
