@@ -42,6 +42,7 @@ func Build(r io.ReaderAt, size int64, options Options) (*Table, error) {
 		return nil, err
 	}
 	b := &builder{file: f}
+	defer b.leave()
 	switch f.Machine() {
 	case elf.EM_X86_64:
 		b.mach = amd64
@@ -79,6 +80,17 @@ type builder struct {
 	functionsKnown    bool
 	run               program
 	index             []uint64 // functions: vaddr - low in the upper half, offset of the entry in the lower
+}
+
+// leave gives what was used to others.
+func (b *builder) leave() {
+	b.text.leave()
+	if b.frames != nil {
+		b.frames.data.leave()
+	}
+	if b.follower != nil {
+		b.follower.leave()
+	}
 }
 
 func (b *builder) build(maxRows int) error {

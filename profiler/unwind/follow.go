@@ -4,8 +4,8 @@ package unwind
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
+	"sync"
 )
 
 // Code that nothing describes (the C library musl, programs that don't unwind, assembly) can be followed: from the first instruction of
@@ -16,15 +16,22 @@ import (
 
 // place is how the stack looks before an instruction. Distances are in bytes below the CFA.
 type place struct {
-	sp      int64
-	fp      int64 // where RBP points to when it is framed
-	saved   int64 // where the RBP of the caller lies; 0 when it was not saved
-	framed  bool  // RBP points into the frame
-	spLost  bool  // moved by a number that the instructions don't tell
-	clobber bool  // RBP has another value, and was not saved
-	end     bool  // the ABI's mark of the outermost frame: RBP is 0
-	doubt   int32 // number of the doubt whether it is right, 0 for none
+	sp    int64
+	fp    int64 // where RBP points to when it is framed
+	saved int64 // where the RBP of the caller lies; 0 when it was not saved
+	is    traits
+	doubt int32 // number of the doubt whether it is right, 0 for none
 }
+
+// traits are what else is known of a place.
+type traits uint32
+
+const (
+	framed  traits = 1 << iota // RBP points into the frame
+	spLost                     // moved by a number that the instructions don't tell
+	clobber                    // RBP has another value, and was not saved
+	ended                      // the ABI's mark of the outermost frame: RBP is 0
+)
 
 var atEntry = place{sp: word}
 
@@ -33,15 +40,15 @@ func (p *place) rule() (r Rule, ok bool) {
 	switch {
 	case p.doubt != 0:
 		return Rule{CFA: CFAFramePointer}, true
-	case p.end:
+	case p.is&ended != 0:
 		return Rule{CFA: CFAEnd}, true
 	}
 	r = Rule{RA: RAAtCFA}
 	from, distance := CFASP, p.sp
 	switch {
-	case p.framed:
+	case p.is&framed != 0:
 		from, distance = CFAFP, p.fp
-	case p.spLost:
+	case p.is&spLost != 0:
 		return r, false
 	}
 	if ok = amd64.reach(&r, from, distance); !ok {
@@ -52,7 +59,7 @@ func (p *place) rule() (r Rule, ok bool) {
 	case p.saved != 0:
 		r.FP = FPAtCFA
 		r.FPOffset, ok = words(-p.saved)
-	case p.clobber:
+	case p.is&clobber != 0:
 		r.FP = FPUndefined
 	}
 	return r, ok
@@ -60,74 +67,106 @@ func (p *place) rule() (r Rule, ok bool) {
 
 // follower follows the instructions of one function, from the first to the last.
 type follower struct {
-	code       []instruction // room for those of a piece
-	start, end uint64
-	function   func(vaddr uint64) bool // whether a function may begin there
-	labels     places                  // of jumps forward
-	supposed   places                  // where no way was seen yet that leads there
-	learnt     map[uint64]place        // from jumps back to what was supposed otherwise
-	at         place
-	moved      bool            // since the last of spans
-	reached    bool            // the instruction before leads on to the next
-	lastCalls  bool            // the last that was no nop is a call, which may not return
-	callee     uint64          // what it calls, 0 when no instruction tells
-	system     bool            // the kernel was called
-	jumped     place           // before the last jump to a place in a register
-	jumps      bool            // there was one
-	returns    int             // ways to end that prove something
-	rets       bool            // it is sure that it returns
-	returning  map[uint64]bool // functions of which it is known whether they return for sure
-	sure       bool            // it begins where it does
-	aligned    bool            // functions begin at multiples of functionAlign
+	piece
+	progress
+	start, end uint32
+	sure       bool             // it begins where it does
+	labels     labels           // of jumps forward
+	supposed   bitmap           // where no way was seen yet that leads there
+	learnt     map[uint32]place // from jumps back to what was supposed otherwise
+	lowest     uint32           // of those that were learnt this time
 	doubts     []doubt
+	confirmed  []int32 // doubts, in the order that they were
 	spans      []stay
+	snapshots  []snapshot
+}
+
+// progress is how far a function was followed.
+type progress struct {
+	pc        uint32 // next instruction
+	n         int    // number in list of the first from there on
+	at        place
+	moved     bool   // since the last of spans
+	reached   bool   // the instruction before leads on to the next
+	lastCalls bool   // the last that was no nop is a call, which may not return
+	system    bool   // the kernel was called
+	jumps     bool   // there was a jump to a place in a register
+	rets      bool   // it is sure that it returns
+	callee    uint64 // vaddr of what the last call calls, 0 when no instruction tells
+	proofs    int    // ways to end that prove something
+	jumped    place  // before the last jump to a place in a register
+}
+
+// snapshot is what is needed to follow once more from there.
+type snapshot struct {
+	progress
+	spans, doubts, confirmed, labels, changes int // how many there were
+	spanEnd                                   uint32
 }
 
 // doubt is about code to which no way is known for sure: it lies behind a call, which may not return, so that another function may begin there;
 // or it was supposed.
 type doubt struct {
 	from      [2]int32 // doubts about what leads there: if this is right, these are
-	callee    uint64   // the function whose return is in doubt
+	callee    uint64   // vaddr of the function whose return is in doubt
 	supposed  bool     // it was supposed that a function begins there
 	confirmed bool
 }
 
 // stay is code through which the stack stays as it is.
 type stay struct {
-	extent
+	start, end uint32
+	place      place
+}
+
+// labels are the places at some offsets of a function.
+type labels struct {
+	start   uint32
+	marked  bitmap
+	index   []uint16 // in list, for each byte of the function
+	list    []label
+	changes []change
+}
+
+type label struct {
+	at    uint32
 	place place
 }
 
-// places are those of some addresses of a function.
-type places struct {
-	start uint64
-	index []uint16 // for each byte of the function: 0, or 1 + index in list
-	list  []place
+// change is what one was before.
+type change struct {
+	index uint16
+	was   place
 }
 
-// reset forgets all, for a function from start to end.
-func (p *places) reset(start, end uint64) {
-	n := int(end - start)
-	p.index = slices.Grow(p.index[:0], n)[:n]
-	clear(p.index)
-	p.start, p.list = start, p.list[:0]
-}
-
-// at gives the place of an address, nil when there is none.
-func (p *places) at(vaddr uint64) *place {
-	if i := p.index[vaddr-p.start]; i > 0 {
-		return &p.list[i-1]
+// at gives the place at an offset, nil when there is none.
+func (l *labels) at(at uint32) *place {
+	if !l.marked.has(at) {
+		return nil
 	}
-	return nil
+	return &l.list[l.index[at-l.start]].place
 }
 
-func (p *places) set(vaddr uint64, at place) {
-	if was := p.at(vaddr); was != nil {
-		*was = at
+func (l *labels) set(at uint32, to *place) {
+	if was := l.at(at); was != nil {
+		l.changes = append(l.changes, change{l.index[at-l.start], *was})
+		*was = *to
 		return
 	}
-	p.list = append(p.list, at)
-	p.index[vaddr-p.start] = uint16(len(p.list))
+	l.marked.set(at)
+	l.index[at-l.start] = uint16(len(l.list))
+	l.list = append(l.list, label{at, *to})
+}
+
+// goBack takes back all labels and changes but the first ones.
+func (l *labels) goBack(count, changes int) {
+	for n := len(l.changes) - 1; n >= changes; n-- {
+		l.list[l.changes[n].index].place = l.changes[n].was
+	}
+	for _, last := range l.list[count:] {
+		l.marked.unset(last.at)
+	}
+	l.list, l.changes = l.list[:count], l.changes[:changes]
 }
 
 const (
@@ -136,61 +175,170 @@ const (
 	maxFollows    = 16       // times that a function is followed, to learn where jumps back lead
 )
 
-func newFollower() *follower {
-	return &follower{learnt: map[uint64]place{}, returning: map[uint64]bool{}}
+// maxSnapshots is how many are kept of a function; with fewer, more of it is followed once more. A test makes it smaller.
+var maxSnapshots = 256
+
+func newFollower() *follower { return &follower{learnt: map[uint32]place{}} }
+
+// followers are those that aren't in use, whose room the next files may use.
+var followers = sync.Pool{New: func() any { return newFollower() }}
+
+// leave gives the follower to others, without what it knows of this file.
+func (f *follower) leave() {
+	f.text, f.doubts = nil, f.doubts[:0]
+	followers.Put(f)
 }
 
-// follow gives the places of the function from start to end, each with a rule; false when its ends don't prove them. A jump to where function
-// says that one may begin is such an end; sure says that something calls it. The instructions are those of code at vaddr. What it gives is valid until the next call.
-func (f *follower) follow(code []instruction, vaddr, start, end uint64, sure bool, function func(vaddr uint64) bool) ([]stay, bool) {
+// load decodes a piece of code that is to be followed.
+func (f *follower) load(text []byte, vaddr uint64, starts []uint64) {
+	f.labels.goBack(0, 0)
+	f.piece.load(text, vaddr, starts)
+	f.labels.marked.reset(len(text))
+	f.supposed.reset(len(text))
+}
+
+// follow gives the places of the function from start to end, each with a rule; false when its ends don't prove them. A jump to where another
+// may begin is such an end; sure says that something calls it. What it gives is valid until the next call.
+func (f *follower) follow(start, end uint32, sure bool) ([]stay, bool) {
 	if end-start > maxFunction {
 		return nil, false
 	}
-	clear(f.learnt)
-	for range maxFollows {
+	f.begin(start, end, sure)
+	for again := range maxFollows {
+		if again > 0 {
+			f.goBack()
+		}
 		known := len(f.learnt)
-		f.labels.reset(start, end)
-		f.supposed.reset(start, end)
-		*f = follower{
-			code: f.code, start: start, end: end, function: function, labels: f.labels, supposed: f.supposed, learnt: f.learnt,
-			at: atEntry, moved: true, reached: true, spans: f.spans[:0], sure: sure, aligned: f.aligned, returning: f.returning, doubts: append(f.doubts[:0], doubt{}),
-		}
-		if !sure {
-			f.at.doubt = f.raise(doubt{supposed: start == vaddr}) // where the code was cut
-		}
-		proven := f.run(code, vaddr)
+		f.lowest = end
+		proven := f.run()
 		if len(f.learnt) == known {
 			f.settleSpans()
-			return f.spans, proven && (f.returns > 0 || f.never())
+			return f.spans, proven && (f.proofs > 0 || f.never())
 		}
 	}
 	return nil, false
 }
 
-func (f *follower) run(code []instruction, vaddr uint64) bool {
-	for n := range code {
-		i := &code[n]
-		pc, next := vaddr+uint64(i.at), vaddr+uint64(i.next())
-		if i.kind == bad || next > f.end || !f.arrive(pc, i.kind == nop) {
-			return false
+// begin begins with a function.
+func (f *follower) begin(start, end uint32, sure bool) {
+	f.labels.goBack(0, 0)
+	f.labels.start, f.labels.index = start, slices.Grow(f.labels.index[:0], int(end-start))[:end-start]
+	f.supposed.clear(start, end)
+	if len(f.learnt) > 0 {
+		clear(f.learnt)
+	}
+	f.start, f.end, f.sure = start, end, sure
+	f.doubts, f.confirmed, f.spans, f.snapshots = append(f.doubts[:0], doubt{}), f.confirmed[:0], f.spans[:0], f.snapshots[:0]
+	f.progress = progress{pc: start, n: f.indexOf(start), at: atEntry, moved: true, reached: true}
+	if !sure {
+		f.at.doubt = f.raise(doubt{supposed: start == 0}) // where the code was cut
+	}
+	f.remember()
+}
+
+// remember takes a snapshot, if there is room.
+func (f *follower) remember() {
+	if len(f.snapshots) >= maxSnapshots {
+		return
+	}
+	s := snapshot{
+		progress: f.progress, spans: len(f.spans), doubts: len(f.doubts), confirmed: len(f.confirmed),
+		labels: len(f.labels.list), changes: len(f.labels.changes),
+	}
+	if s.spans > 0 {
+		s.spanEnd = f.spans[s.spans-1].end
+	}
+	f.snapshots = append(f.snapshots, s)
+}
+
+// goBack goes back to where the first of what was learnt this time makes a difference: up to there all would be as it was.
+func (f *follower) goBack() {
+	n := len(f.snapshots) - 1
+	for f.snapshots[n].pc > f.lowest {
+		n--
+	}
+	s := &f.snapshots[n]
+	f.progress = s.progress
+	f.spans = f.spans[:s.spans]
+	if s.spans > 0 {
+		f.spans[s.spans-1].end = s.spanEnd
+	}
+	for _, number := range f.confirmed[s.confirmed:] {
+		f.doubts[number].confirmed = false
+	}
+	f.confirmed, f.doubts = f.confirmed[:s.confirmed], f.doubts[:s.doubts]
+	f.labels.goBack(s.labels, s.changes)
+	f.supposed.clear(s.pc, f.end)
+	f.snapshots = f.snapshots[:max(n, 1)] // but for the first it is taken again
+}
+
+// run follows the instructions from pc on.
+func (f *follower) run() bool {
+	for f.pc < f.end {
+		to := f.size()
+		if f.n < len(f.list) {
+			to = f.list[f.n].at
 		}
-		if !f.reached { // padding
-			continue
+		ok := false
+		if to == f.pc {
+			ok = f.runOne(&f.list[f.n])
+		} else {
+			ok = f.runOthers(to)
 		}
-		if !f.say(pc, next) {
-			return false
-		}
-		f.lastCalls = i.kind == call || i.kind == callTo || f.lastCalls && i.kind == nop
-		ok := f.step(i, next)
-		f.settle(&f.at)
 		if !ok {
-			if f.at.doubt == 0 {
-				return false
-			}
-			f.reached = false // what was supposed is wrong
+			return false
 		}
 	}
 	return true
+}
+
+// runOne follows an instruction that does something.
+func (f *follower) runOne(i *instruction) bool {
+	next := i.next()
+	if i.kind == bad || next > f.end || !f.arrive(i.kind == nop) {
+		return false
+	}
+	f.pc = next
+	f.n++
+	if !f.reached { // padding
+		return true
+	}
+	if !f.say(i.at, next) {
+		return false
+	}
+	f.lastCalls = i.kind == call || i.kind == callTo || f.lastCalls && i.kind == nop
+	ok := f.step(i, next)
+	f.settle(&f.at)
+	if !ok {
+		if f.at.doubt == 0 {
+			return false
+		}
+		f.reached = false // what was supposed is wrong
+	}
+	return true
+}
+
+// runOthers follows instructions up to an offset that do nothing: only where one of them is a label something may change. An instruction that
+// reaches beyond the end of the function isn't one of its.
+func (f *follower) runOthers(to uint32) bool {
+	whole := to
+	if to > f.end {
+		if whole = f.begins.next(f.end, to); whole > f.end {
+			whole = f.begins.last(f.end)
+		}
+	}
+	for f.pc < whole {
+		if !f.arrive(false) {
+			return false
+		}
+		next := f.labels.marked.nextBoth(f.begins, f.pc+1, whole)
+		if !f.say(f.pc, next) {
+			return false
+		}
+		f.lastCalls = false
+		f.pc = next
+	}
+	return whole == min(to, f.end)
 }
 
 // never says whether the function never returns: it ends with a call, or nothing leads to its end.
@@ -206,6 +354,7 @@ func (f *follower) raise(d doubt) int32 {
 func (f *follower) confirm(number int32) {
 	if d := &f.doubts[number]; number != 0 && !d.confirmed {
 		d.confirmed = true
+		f.confirmed = append(f.confirmed, number)
 		f.confirm(d.from[0])
 		f.confirm(d.from[1])
 	}
@@ -213,7 +362,7 @@ func (f *follower) confirm(number int32) {
 
 // settle takes away a doubt that was confirmed since.
 func (f *follower) settle(p *place) {
-	if f.doubts[p.doubt].confirmed {
+	if p.doubt != 0 && f.doubts[p.doubt].confirmed {
 		p.doubt = 0
 	}
 }
@@ -232,8 +381,8 @@ func (f *follower) settleSpans() {
 	f.spans = settled
 }
 
-// say notes the place of an instruction; false when it has no rule.
-func (f *follower) say(start, end uint64) bool {
+// say notes the place of instructions; false when it has no rule.
+func (f *follower) say(start, end uint32) bool {
 	n := len(f.spans)
 	if !f.moved || n > 0 && f.spans[n-1].place == f.at {
 		f.spans[n-1].end = end
@@ -241,13 +390,13 @@ func (f *follower) say(start, end uint64) bool {
 	}
 	f.moved = false
 	_, ok := f.at.rule()
-	f.spans = append(f.spans, stay{extent{start, end}, f.at})
+	f.spans = append(f.spans, stay{start, end, f.at})
 	return ok
 }
 
-// arrive sets the place at an instruction from the ways that lead there; false when these differ.
-func (f *follower) arrive(pc uint64, nop bool) bool {
-	label := f.labels.at(pc)
+// arrive sets the place at the next instruction from the ways that lead there; false when these differ.
+func (f *follower) arrive(nop bool) bool {
+	label := f.labels.at(f.pc)
 	if label == nil && f.reached && !f.lastCalls {
 		return true
 	}
@@ -258,17 +407,19 @@ func (f *follower) arrive(pc uint64, nop bool) bool {
 		f.at = *label
 		f.settle(&f.at)
 	case label != nil && f.lastCalls:
-		f.at, ok = f.join(*label, f.behindCall())
+		behind := f.behindCall()
+		f.at = *label
+		ok = f.join(&f.at, &behind)
 	case label != nil:
-		f.at, ok = f.join(f.at, *label)
+		ok = f.join(&f.at, label)
 	case nop: // padding, perhaps
 		return true
 	case f.reached:
-		if !f.aligned || pc%functionAlign == 0 {
+		if !f.aligned || (f.vaddr+uint64(f.pc))%functionAlign == 0 {
 			f.at = f.behindCall()
 		}
 	default:
-		f.suppose(pc)
+		f.suppose()
 	}
 	f.reached = true
 	return ok
@@ -278,7 +429,7 @@ func (f *follower) arrive(pc uint64, nop bool) bool {
 // was before: a function may begin.
 func (f *follower) behindCall() place {
 	p := f.at
-	if f.returning[f.callee] {
+	if at := f.callee - f.vaddr; at < uint64(f.size()) && f.returns.has(uint32(at)) {
 		return p
 	}
 	d := doubt{from: [2]int32{p.doubt}, callee: f.callee, supposed: f.doubts[p.doubt].supposed}
@@ -291,8 +442,9 @@ func (f *follower) behindCall() place {
 
 // suppose sets the place at code to which no way was seen yet: a jump from further down leads there, or it is a case of a switch, or another
 // function, or the landing pad of an exception.
-func (f *follower) suppose(pc uint64) {
-	p, ok := f.learnt[pc]
+func (f *follower) suppose() {
+	f.remember()
+	p, ok := f.learnt[f.pc]
 	switch {
 	case ok && p.doubt != 0:
 		p.doubt = f.raise(doubt{})
@@ -304,45 +456,45 @@ func (f *follower) suppose(pc uint64) {
 		p = atEntry
 		p.doubt = f.raise(doubt{supposed: true})
 	}
-	f.supposed.set(pc, p)
+	f.supposed.set(f.pc)
 	f.at = p
 }
 
-// join joins two ways that lead to the same instruction; false when they don't fit, though neither is in doubt. Of two of which one is in doubt
+// join joins two ways that lead to the same instruction in a; false when they don't fit, though neither is in doubt. Of two of which one is in doubt
 // the other counts; if they fit, the doubt was none.
-func (f *follower) join(a, b place) (place, bool) {
-	f.settle(&a)
-	f.settle(&b)
-	both, fit := a.merge(b)
-	switch {
-	case fit && a.doubt != 0 && b.doubt != 0:
-		both.doubt = f.raise(doubt{from: [2]int32{a.doubt, b.doubt}, supposed: f.doubts[a.doubt].supposed || f.doubts[b.doubt].supposed})
-		return both, true
+func (f *follower) join(a, b *place) bool {
+	f.settle(a)
+	second := b.doubt
+	if f.doubts[second].confirmed {
+		second = 0
+	}
+	switch fit := a.fits(b); {
+	case fit && a.doubt != 0 && second != 0:
+		a.is |= b.is
+		a.doubt = f.raise(doubt{from: [2]int32{a.doubt, second}, supposed: f.doubts[a.doubt].supposed || f.doubts[second].supposed})
 	case fit:
 		f.confirm(a.doubt)
-		f.confirm(b.doubt)
-		return both, true
+		f.confirm(second)
+		a.is |= b.is
+		a.doubt = 0
 	case a.doubt == 0:
-		return a, b.doubt != 0
-	case b.doubt == 0, f.doubts[a.doubt].supposed && !f.doubts[b.doubt].supposed:
-		return b, true
+		return second != 0
+	case second == 0, f.doubts[a.doubt].supposed && !f.doubts[second].supposed:
+		*a = *b
+		a.doubt = second
 	}
-	return a, true
+	return true
 }
 
-// merge joins two places but for their doubts; false when they differ.
-func (p place) merge(other place) (place, bool) {
-	p.doubt, other.doubt = 0, 0
-	p.clobber = p.clobber || other.clobber
-	other.clobber = p.clobber
-	return p, p == other
+// fits says whether two places are the same but for their doubts, and for what may be in RBP.
+func (p *place) fits(other *place) bool {
+	return p.sp == other.sp && p.fp == other.fp && p.saved == other.saved && (p.is^other.is)&^clobber == 0
 }
 
 // step runs an instruction; false when what it does can't be told.
-func (f *follower) step(i *instruction, next uint64) bool {
-	target := next + uint64(int64(i.arg))
+func (f *follower) step(i *instruction, next uint32) bool {
 	switch i.kind {
-	case other, nop:
+	case nop:
 	case system:
 		f.system = true
 	case zeroFP:
@@ -351,7 +503,7 @@ func (f *follower) step(i *instruction, next uint64) bool {
 	case call:
 		f.callee = 0
 	case callTo:
-		f.callee = target
+		f.callee = f.vaddr + uint64(int64(next)+int64(i.arg))
 	case ret:
 		f.reached = false
 		sure := !f.doubts[f.at.doubt].supposed
@@ -365,9 +517,9 @@ func (f *follower) step(i *instruction, next uint64) bool {
 		f.jumped, f.jumps = f.at, true
 	case jumpTo:
 		f.reached = false
-		return f.jump(target, next, true)
+		return f.jump(int64(next)+int64(i.arg), next, true)
 	case branchTo:
-		return f.jump(target, next, false)
+		return f.jump(int64(next)+int64(i.arg), next, false)
 	default:
 		f.moved = true
 		return f.at.step(i)
@@ -376,8 +528,8 @@ func (f *follower) step(i *instruction, next uint64) bool {
 }
 
 // jump notes where a jump leads. Out of the function it is a call in place of a return, when the stack is as at the entry.
-func (f *follower) jump(target, next uint64, always bool) bool {
-	if target < f.start || target >= f.end {
+func (f *follower) jump(target int64, next uint32, always bool) bool {
+	if target < int64(f.start) || target >= int64(f.end) {
 		if !f.function(target) {
 			return false // into the midst of another: this is a part of it
 		}
@@ -386,42 +538,58 @@ func (f *follower) jump(target, next uint64, always bool) bool {
 		}
 		return true // perhaps to a part of this function that lies elsewhere
 	}
-	if target < next {
-		return f.jumpBack(target)
+	at := uint32(target)
+	if at < next {
+		return f.jumpBack(at)
 	}
 	to, ok := f.at, true
-	if before := f.labels.at(target); before != nil {
-		to, ok = f.join(f.at, *before)
+	if before := f.labels.at(at); before != nil {
+		ok = f.join(&to, before)
 	}
-	f.labels.set(target, to)
+	f.labels.set(at, &to)
 	return ok
 }
 
 // ends says whether the return address is where it was at the entry.
 func (f *follower) ends() bool {
-	if !f.at.end && !f.at.atEntry() {
+	if f.at.is&ended == 0 && !f.at.atEntry() {
 		return false
 	}
 	f.confirm(f.at.doubt)
-	f.returns++
+	f.proofs++
 	return true
 }
 
 // jumpBack checks the place there, and learns it if it was supposed otherwise.
-func (f *follower) jumpBack(target uint64) bool {
-	n, _ := slices.BinarySearchFunc(f.spans, target, func(s stay, at uint64) int { return cmp.Compare(s.end, at+1) })
+func (f *follower) jumpBack(target uint32) bool {
+	n := f.spanAt(target)
 	if n == len(f.spans) || target < f.spans[n].start {
 		return true
 	}
 	was := f.spans[n].place
-	_, fit := was.merge(f.at)
-	_, ok := f.join(was, f.at)
-	_, learnt := f.learnt[target]
-	if fit || learnt || f.supposed.at(target) == nil || f.doubts[f.at.doubt].supposed {
+	fit := was.fits(&f.at)
+	ok := f.join(&was, &f.at)
+	if fit || !f.supposed.has(target) || f.doubts[f.at.doubt].supposed {
+		return ok
+	}
+	if _, learnt := f.learnt[target]; learnt {
 		return ok
 	}
 	f.learnt[target] = f.at
+	f.lowest = min(f.lowest, target)
 	return false
+}
+
+// spanAt gives the number of the span at an offset, or of the first behind it. It mostly is one of the last.
+func (f *follower) spanAt(at uint32) int {
+	high, step := len(f.spans), 1
+	for high-step >= 0 && f.spans[high-step].end > at {
+		high -= step
+		step *= 2
+	}
+	low := max(high-step+1, 0)
+	n, _ := slices.BinarySearchFunc(f.spans[low:high], at, func(s stay, at uint32) int { return cmp.Compare(s.end, at+1) })
+	return low + n
 }
 
 // step runs an instruction that leads to the next.
@@ -434,15 +602,16 @@ func (p *place) step(i *instruction) bool {
 	case moveSP:
 		p.sp -= arg
 	case alignSP:
-		p.spLost = true
+		p.is |= spLost
 	case spFromFP:
-		p.sp, p.spLost = p.fp-arg, false
-		return p.framed
+		p.sp = p.fp - arg
+		p.is &^= spLost
+		return p.is&framed != 0
 	case spUnknown:
 		return false
 	case leave:
-		ok := p.framed && p.saved == p.fp
-		*p = place{sp: p.fp - word, end: p.end, doubt: p.doubt}
+		ok := p.is&framed != 0 && p.saved == p.fp
+		*p = place{sp: p.fp - word, is: p.is & ended, doubt: p.doubt}
 		return ok
 	default:
 		p.stepFP(i.kind, arg)
@@ -452,7 +621,7 @@ func (p *place) step(i *instruction) bool {
 
 // stepFP runs an instruction about the frame pointer: it saves it, sets it to the frame, reads it back, or sets it to something else.
 func (p *place) stepFP(k kind, arg int64) {
-	callers := p.saved == 0 && !p.framed && !p.clobber
+	callers := p.saved == 0 && p.is&(framed|clobber) == 0
 	switch {
 	case k == pushFP:
 		p.sp += word
@@ -462,201 +631,114 @@ func (p *place) stepFP(k kind, arg int64) {
 	case k == popFP:
 		p.popFP()
 	case k == saveFP:
-		if callers && !p.spLost && p.sp-arg > 0 {
+		if callers && p.is&spLost == 0 && p.sp-arg > 0 {
 			p.saved = p.sp - arg
 		}
-	case k == fpFromSP && p.saved != 0 && !p.spLost:
-		p.framed, p.fp = true, p.sp-arg
-	case k == loadFP && p.saved != 0 && !p.spLost && p.sp-arg == p.saved:
-		p.framed, p.saved = false, 0
+	case k == fpFromSP && p.saved != 0 && p.is&spLost == 0:
+		p.fp = p.sp - arg
+		p.is |= framed
+	case k == loadFP && p.saved != 0 && p.is&spLost == 0 && p.sp-arg == p.saved:
+		p.saved = 0
+		p.is &^= framed
 	default:
-		p.framed, p.clobber = false, p.saved == 0
+		p.loseFP()
 	}
 }
 
 // zeroFP sets the frame pointer to 0: in a thread that the kernel has just begun that marks the end of its stack.
 func (p *place) zeroFP(begun bool) {
 	if begun && p.atEntry() {
-		p.end = true
+		p.is |= ended
 		return
 	}
 	p.stepFP(zeroFP, 0)
 }
 
 // atEntry says whether the stack pointer is as at the entry of a function.
-func (p *place) atEntry() bool { return p.sp == word && !p.spLost && !p.framed }
+func (p *place) atEntry() bool { return p.sp == word && p.is&(spLost|framed) == 0 }
 
 func (p *place) popFP() {
-	if p.saved == p.sp && !p.spLost {
-		p.saved, p.clobber = 0, false
+	if p.saved == p.sp && p.is&spLost == 0 {
+		p.saved = 0
+		p.is &^= framed | clobber
 	} else {
-		p.clobber = p.saved == 0
+		p.loseFP()
 	}
-	p.framed = false
 	p.sp -= word
 }
 
-// functionsOf gives where functions begin in code at vaddr, sorted: at starts, which it may change, where calls lead, which is sure; and
-// if something ends before, jumps from one function into another, and addresses that one takes in another.
-func functionsOf(text []byte, code []instruction, vaddr uint64, starts []uint64) (all, sure []uint64) {
-	for n := range code {
-		if i := &code[n]; i.kind == callTo {
-			if to, ok := targetOf(code, i); ok {
-				starts = append(starts, vaddr+to)
-			}
-		}
+// loseFP is where RBP gets another value.
+func (p *place) loseFP() {
+	p.is &^= framed | clobber
+	if p.saved == 0 {
+		p.is |= clobber
 	}
-	slices.Sort(starts)
-	starts = slices.Compact(starts)
-	sure = slices.DeleteFunc(slices.Clone(starts), func(start uint64) bool { return start == vaddr }) // where the code was cut
-	for n := range code {
-		i := &code[n]
-		takes := i.size == leaSize && takesAddress(text[i.at:])
-		switch {
-		case takes:
-			i = &instruction{at: i.at, size: i.size, arg: int32(binary.LittleEndian.Uint32(text[i.at+leaSize-4:]))}
-		case i.kind != jumpTo:
-			continue
-		}
-		to, ok := targetOf(code, i)
-		if !ok || (vaddr+to)%16 != 0 || !endsBefore(code, to) {
-			continue
-		}
-		from, _ := slices.BinarySearch(starts, vaddr+uint64(i.at)+1)
-		into, _ := slices.BinarySearch(starts, vaddr+to)
-		if from == into {
-			continue
-		}
-		all = append(all, vaddr+to)
-		if takes {
-			sure = append(sure, vaddr+to)
-		}
-	}
-	all = append(all, starts...)
-	slices.Sort(all)
-	slices.Sort(sure)
-	return slices.Compact(all), slices.Compact(sure)
-}
-
-const leaSize = 7 // bytes of lea with an address relative to the instruction pointer
-
-// takesAddress says whether an instruction of that size is such a lea.
-func takesAddress(code []byte) bool {
-	return code[0]&0xf8 == 0x48 && code[1] == 0x8d && code[2]&0xc7 == 0x05
-}
-
-// targetOf is the offset in the code where an instruction leads; false when that is elsewhere.
-func targetOf(code []instruction, i *instruction) (uint64, bool) {
-	to := int64(i.next()) + int64(i.arg)
-	return uint64(to), to > 0 && to <= int64(code[len(code)-1].at)
-}
-
-// endsBefore says whether the instruction before an offset is padding or doesn't lead on.
-func endsBefore(code []instruction, off uint64) bool {
-	n := indexOf(code, off)
-	if n == 0 {
-		return true
-	}
-	k := code[n-1].kind
-	return k == nop || k == ret || k == stop || k == jump || k == jumpTo
-}
-
-// indexOf gives the number of the first instruction at or behind an offset.
-func indexOf(code []instruction, off uint64) int {
-	n, _ := slices.BinarySearchFunc(code, off, func(i instruction, off uint64) int { return cmp.Compare(uint64(i.at), off) })
-	return n
-}
-
-// piece is decoded code at vaddr that is followed.
-type piece struct {
-	code         []instruction
-	vaddr, end   uint64
-	starts, sure []uint64 // where functions begin, and where they do for sure; sorted
 }
 
 // followCode lays out code at vaddr that has functions at starts and where its calls lead.
-func (b *builder) followCode(bytes []byte, vaddr uint64, starts []uint64) error {
-	p := piece{code: appendInstructions(b.follower.code[:0], bytes), vaddr: vaddr, end: vaddr + uint64(len(bytes))}
-	p.starts, p.sure = functionsOf(bytes, p.code, vaddr, starts)
-	b.follower.code, b.follower.aligned = p.code, areAligned(p.sure)
-	clear(b.follower.returning)
-	first := p.end
-	if len(p.starts) > 0 {
-		first = p.starts[0]
-	}
-	if err := b.layout.span(vaddr, first, Rule{CFA: CFAFramePointer}); err != nil {
+func (b *builder) followCode(text []byte, vaddr uint64, starts []uint64) error {
+	f := b.follower
+	f.load(text, vaddr, starts)
+	at := f.starts.next(0, f.size())
+	if err := b.layout.span(vaddr, vaddr+uint64(at), Rule{CFA: CFAFramePointer}); err != nil {
 		return err
 	}
-	for n := range p.starts {
-		if err := b.followFunction(&p, n); err != nil {
+	for at < f.size() {
+		if err := b.followFunction(at); err != nil {
 			return err
 		}
+		at = f.starts.next(at+1, f.size())
 	}
 	return nil
 }
 
-// function says whether one may begin somewhere.
-func (p *piece) function(vaddr uint64) bool {
-	_, ok := slices.BinarySearch(p.starts, vaddr)
-	return ok || vaddr < p.vaddr || vaddr >= p.end
-}
-
-// follow follows the function that begins at the start of a number, which gives no spans if there is no code.
-func (p *piece) follow(f *follower, n int) (spans []stay, whole extent, proven bool) {
-	limit := p.end
-	if n+1 < len(p.starts) {
-		limit = p.starts[n+1]
-	}
-	body := p.code[indexOf(p.code, p.starts[n]-p.vaddr):indexOf(p.code, limit-p.vaddr)]
-	for len(body) > 0 && (body[0].kind == nop || body[0].kind == stop) {
-		body = body[1:]
-	}
-	if len(body) == 0 {
+// followAt follows the function that begins at an offset, from which its body may be some bytes away, and notes whether it returns. One of nothing but
+// padding gives no spans.
+func (f *follower) followAt(at uint32) (spans []stay, whole extent, proven bool) {
+	from, end := f.body(at)
+	f.known.set(at)
+	if from == end {
 		return nil, extent{}, true
 	}
-	whole = extent{p.vaddr + uint64(body[0].at), limit}
-	_, sure := slices.BinarySearch(p.sure, p.starts[n])
-	spans, proven = f.follow(body, p.vaddr, whole.start, limit, sure, p.function)
-	f.returning[p.starts[n]] = f.returning[p.starts[n]] || proven && f.rets
-	return spans, whole, proven
+	spans, proven = f.follow(from, end, f.certain.has(at))
+	if proven && f.rets {
+		f.returns.set(at)
+	}
+	return spans, extent{f.vaddr + uint64(from), f.vaddr + uint64(end)}, proven
 }
 
-// learnReturns follows the functions of which the last that was followed leaves open whether they return; false when there are none.
-func (p *piece) learnReturns(f *follower) bool {
+// learnReturns follows the functions of which the last that was followed leaves open whether they return; false when there are none. That one may
+// be of the piece before.
+func (f *follower) learnReturns() bool {
+	f.open = f.open[:0]
+	for _, d := range f.doubts {
+		if at := d.callee - f.vaddr; at < uint64(f.size()) && !d.confirmed && f.starts.has(uint32(at)) && !f.known.has(uint32(at)) {
+			f.open = append(f.open, uint32(at))
+		}
+	}
 	learnt := false
-	for _, d := range slices.Clone(f.doubts) {
-		n, ok := slices.BinarySearch(p.starts, d.callee)
-		if _, known := f.returning[d.callee]; ok && !known && !d.confirmed {
-			p.follow(f, n)
+	for _, at := range f.open {
+		if !f.known.has(at) {
+			f.followAt(at)
 			learnt = true
 		}
 	}
 	return learnt
 }
 
-// areAligned says whether nearly all of some functions begin at multiples of functionAlign.
-func areAligned(starts []uint64) bool {
-	aligned := 0
-	for _, start := range starts {
-		if start%functionAlign == 0 {
-			aligned++
-		}
-	}
-	return aligned*8 >= len(starts)*7
-}
-
-// followFunction lays out the function that begins at the start of a number.
-func (b *builder) followFunction(p *piece, n int) error {
-	spans, whole, proven := p.follow(b.follower, n)
-	if p.learnReturns(b.follower) {
-		spans, whole, proven = p.follow(b.follower, n)
+// followFunction lays out the function that begins at an offset.
+func (b *builder) followFunction(at uint32) error {
+	f := b.follower
+	spans, whole, proven := f.followAt(at)
+	if f.learnReturns() {
+		spans, whole, proven = f.followAt(at)
 	}
 	if !proven {
 		return b.layout.span(whole.start, whole.end, Rule{CFA: CFAFramePointer})
 	}
 	for _, s := range spans {
 		if r, ok := s.place.rule(); ok {
-			if err := b.layout.span(s.start, s.end, r); err != nil {
+			if err := b.layout.span(f.vaddr+uint64(s.start), f.vaddr+uint64(s.end), r); err != nil {
 				return err
 			}
 		}

@@ -33,43 +33,47 @@ func followFile(t *testing.T, path string) {
 	table := build(t, path)
 	functions, proven, bytes, doubted, wrong := 0, 0, uint64(0), uint64(0), uint64(0)
 	o := ask(t, path, ".eh_frame")
-	follower := newFollower()
-	follower.aligned = true
-	starts := map[uint64]bool{}
-	for _, e := range o.functions {
-		starts[e.start] = true
-	}
 	section, ok := image.Section(".text")
 	if !ok {
 		t.Fatal("no .text")
 	}
 	text := make([]byte, section.Size)
 	must(t, image.ReadAt(text, section.Off))
-	_, sure := functionsOf(text, appendInstructions(nil, text), section.Addr, nil)
-	function := func(vaddr uint64) bool {
-		_, described := o.find(vaddr)
-		return starts[vaddr] || !described
+	follower := newFollower()
+	follower.load(text, section.Addr, nil)
+	follower.aligned = true
+	for at := range follower.size() {
+		follower.starts.set(at) // what is not described may be anything
+	}
+	for _, row := range o.rows {
+		if from, to := row.start-section.Addr, row.end-section.Addr; from < to && to <= section.Size {
+			follower.starts.clear(uint32(from), uint32(to))
+		}
 	}
 	for _, e := range o.functions {
-		off, _, ok := image.Offset(e.start)
-		if !ok {
+		if from := e.start - section.Addr; from < section.Size {
+			follower.starts.set(uint32(from))
+		}
+	}
+	for _, e := range o.functions {
+		from, to := e.start-section.Addr, e.end-section.Addr
+		if from >= to || to > section.Size {
 			continue
 		}
 		functions++
-		code := make([]byte, e.end-e.start)
-		must(t, image.ReadAt(code, off))
-		spans, ok := follower.follow(appendInstructions(nil, code), e.start, e.start, e.end, slices.Contains(sure, e.start), function)
+		spans, ok := follower.follow(uint32(from), uint32(to), follower.certain.has(uint32(from)))
 		if !ok {
 			continue
 		}
 		proven++
 		for _, s := range spans {
 			if s.place.doubt != 0 {
-				doubted += s.end - s.start
+				doubted += uint64(s.end - s.start)
 				continue
 			}
-			for addr := s.start; addr < s.end; addr++ {
+			for at := s.start; at < s.end; at++ {
 				bytes++
+				addr := section.Addr + uint64(at)
 				if r, _ := table.Find(addr); !sameAs(&s.place, r) {
 					if wrong++; wrong <= 10 {
 						t.Logf("%#x in %#x: %+v, described as %+v", addr, e.start, s.place, r)
@@ -122,6 +126,26 @@ func TestUndescribedFiles(t *testing.T) {
 	}
 }
 
+// TestSnapshots: where a function is followed once more from a snapshot on, the result is that of following all of it.
+func TestSnapshots(t *testing.T) {
+	usual := maxSnapshots
+	defer func() { maxSnapshots = usual }()
+	for _, path := range []string{musl, "/usr/bin/perl"} {
+		file, err := os.ReadFile(path)
+		must(t, err)
+		var want []byte
+		for _, maxSnapshots = range []int{1, 2, usual} {
+			table, err := buildImage(withoutFrames(file))
+			must(t, err)
+			if got := encode(t, table); want != nil && !bytes.Equal(got, want) {
+				t.Errorf("%s: with %d snapshots another table", path, maxSnapshots)
+			} else {
+				want = got
+			}
+		}
+	}
+}
+
 func compareUndescribed(t *testing.T) {
 	for _, path := range []string{"/bin/bash", "/bin/tar", "/usr/bin/perl", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"} {
 		t.Run(path, func(t *testing.T) {
@@ -171,18 +195,18 @@ func withoutHeader(file []byte) []byte {
 // sameAs says whether a rule means the place.
 func sameAs(p *place, r Rule) bool {
 	if r.CFA == CFAEnd {
-		return p.end
+		return p.is&ended != 0
 	}
 	off := int64(r.CFAOffset) * word
-	cfa := r.CFA == CFASP && !p.spLost && p.sp == off || r.CFA == CFAFP && p.framed && p.fp == off
-	if r.FP == FPAtCFA && p.saved == 0 && !p.clobber {
+	cfa := r.CFA == CFASP && p.is&spLost == 0 && p.sp == off || r.CFA == CFAFP && p.is&framed != 0 && p.fp == off
+	if r.FP == FPAtCFA && p.saved == 0 && p.is&clobber == 0 {
 		return cfa // read back already, and compilers don't always say so
 	}
-	fp := r.FP == FPSame && (p.saved == 0 || p.clobber) || r.FP == FPAtCFA && p.saved == -int64(r.FPOffset)*word
+	fp := r.FP == FPSame && (p.saved == 0 || p.is&clobber != 0) || r.FP == FPAtCFA && p.saved == -int64(r.FPOffset)*word
 	return cfa && fp
 }
 
-// TestDecode compares the two decoders over the code of libraries.
+// TestDecode compares the decoders over the code of libraries.
 func TestDecode(t *testing.T) {
 	for _, path := range []string{libc, musl} {
 		f := open(t, path)
@@ -196,10 +220,17 @@ func TestDecode(t *testing.T) {
 		}
 		code := make([]byte, text.Size)
 		must(t, image.ReadAt(code, text.Off))
-		fast, all, wrong := 0, 0, 0
+		quick, fast, all, wrong := 0, 0, 0, 0
 		for at := 0; at < len(code); {
 			want := decodeSlow(code[at:])
-			if got, ok := decodeFast(code[at:]); ok {
+			got, ok := decodeFast(code[at:])
+			if len(code[at:]) > maxInstruction {
+				if i := decodeQuick(binary.LittleEndian.Uint64(code[at:])); i.size > 0 {
+					quick++
+					got, ok = i, true
+				}
+			}
+			if ok {
 				fast++
 				if got != want {
 					if wrong++; wrong < 10 {
@@ -210,9 +241,9 @@ func TestDecode(t *testing.T) {
 			all++
 			at += int(want.size)
 		}
-		t.Logf("%s: %d of %d instructions decoded fast, %d wrong", path, fast, all, wrong)
-		if fast*2 < all {
-			t.Errorf("%s: only %d of %d instructions decoded fast", path, fast, all)
+		t.Logf("%s: %d of %d instructions decoded fast, %d by tables alone, %d wrong", path, fast, all, quick, wrong)
+		if quick*2 < all {
+			t.Errorf("%s: only %d of %d instructions decoded by tables", path, quick, all)
 		}
 	}
 }
@@ -225,13 +256,29 @@ func TestZeros(t *testing.T) {
 		"\xc3\x00":                     {{kind: ret, size: 1}, {at: 1, kind: nop, size: 1}},
 		"\xf3\x0f\x1e\xfa\x00\x4b\x08": {{kind: other, size: 4}, {at: 4, kind: other, size: 3}}, // endbr64; add [rbx+8], cl
 	} {
-		if got := appendInstructions(nil, []byte(code)); !slices.Equal(got, want) {
+		if got := instructionsOf(code); !slices.Equal(got, want) {
 			t.Errorf("% x: %+v, want %+v", code, got, want)
 		}
 	}
 }
 
-// FuzzInstructions compares the two decoders over any bytes that the slow one knows.
+// instructionsOf decodes code as a piece.
+func instructionsOf(code string) (all []instruction) {
+	var p piece
+	p.load([]byte(code), 0, nil)
+	for at := uint32(0); at < p.size(); {
+		next := p.begins.next(at+1, p.size())
+		i := instruction{at: at, kind: other, size: uint8(next - at)}
+		if n := p.indexOf(at); n < len(p.list) && p.list[n].at == at {
+			i = p.list[n]
+		}
+		all = append(all, i)
+		at = next
+	}
+	return all
+}
+
+// FuzzInstructions compares the decoders over any bytes that the slow one knows.
 func FuzzInstructions(f *testing.F) {
 	for _, code := range []string{
 		"\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", "\x48\x81\xec\x00\x01\x00\x00", "\x48\x8b\x6c\x24\x08", "\x64\x48\x2b\x04\x25\x28",
@@ -241,6 +288,11 @@ func FuzzInstructions(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, code []byte) {
 		got, ok := decodeFast(code)
+		if len(code) > maxInstruction {
+			if i := decodeQuick(binary.LittleEndian.Uint64(code)); i.size > 0 && (!ok || i != got) {
+				t.Errorf("% x: by tables alone %+v, else %+v, %v", code, i, got, ok)
+			}
+		}
 		if !ok {
 			return
 		}

@@ -4,7 +4,6 @@ package unwind
 
 import (
 	"math"
-	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
 )
@@ -48,18 +47,6 @@ const (
 	zeroFP                // sets it to 0
 	fpUnknown             // sets it to something else
 )
-
-// appendInstructions decodes x86-64 code. What is no instruction takes a byte.
-func appendInstructions(list []instruction, code []byte) []instruction {
-	list = slices.Grow(list, len(code)/3)
-	for at := 0; at < len(code); {
-		i := decodeOne(code[at:])
-		i.at = uint32(at)
-		at += int(i.size)
-		list = append(list, i)
-	}
-	return list
-}
 
 // endbr64 is where an indirect branch may lead to, which x86asm doesn't know. It does nothing, but is no padding: functions begin with it.
 const endbr64 = "\xf3\x0f\x1e\xfa"

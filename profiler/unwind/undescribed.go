@@ -14,7 +14,7 @@ import (
 
 const (
 	padding    = 16        // bytes; a shorter hole between functions is there for alignment
-	maxFollow  = 4 << 20   // bytes that are followed: at 30 MB/s
+	maxFollow  = 4 << 20   // bytes that are followed
 	maxGuess   = 256 << 20 // bytes of a file's code that are looked at
 	pltEntry   = 16        // bytes of an entry of .plt (x86-64, arm64)
 	pltArmHead = 32        // bytes before the first entry (arm64)
@@ -274,7 +274,7 @@ func (b *builder) followAll(from, to uint64) error {
 		return b.followLeaves(from, to)
 	}
 	if b.follower == nil {
-		b.follower, b.starts = newFollower(), functionStarts(b.file, b.low)
+		b.follower, b.starts = followers.Get().(*follower), functionStarts(b.file, b.low)
 	}
 	begin := []uint64{from} // a further piece begins in the midst of a function
 	for from < to {
