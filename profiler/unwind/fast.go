@@ -484,28 +484,37 @@ func quickOf(s shape, op byte, long uint8) quick {
 	if op == 0xf6 && s&group != 0 {
 		q.rest = 1 // test, which is the most common of its
 	}
-	for more := range byte(8) {
-		same, written := true, shape(0)
-		for _, modRM := range []byte{0, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7} {
-			each, k := s, other
-			if s&group != 0 {
-				each, k = groupOf(s, op, modRM|more<<3)
-			}
-			same = same && each != 0 && k == other && constant(each) == q.rest
-			written |= each
-		}
-		if !same {
-			continue
-		}
-		q.more |= 1 << more
-		if written&toReg != 0 {
-			q.operands |= stackReg
-		}
-		if written&toRM != 0 {
-			q.operands |= stackRM
-		}
+	written := s
+	if s&group == 0 {
+		q.more = 0xff
+	} else {
+		q.more, written = sameOf(s, op, func(s shape) bool { return constant(s) == q.rest })
+	}
+	if written&toReg != 0 {
+		q.operands |= stackReg
+	}
+	if written&toRM != 0 {
+		q.operands |= stackRM
 	}
 	return q
+}
+
+// sameOf is about an opcode that goes on in ModRM: for which values of its register all instructions do nothing and are of the same size, and what
+// they write to.
+func sameOf(s shape, op byte, sized func(shape) bool) (more uint8, written shape) {
+	for reg := range byte(8) {
+		same, all := true, shape(0)
+		for _, modRM := range []byte{0, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7} {
+			each, k := groupOf(s, op, modRM|reg<<3)
+			same = same && each != 0 && k == other && sized(each)
+			all |= each
+		}
+		if same {
+			more |= 1 << reg
+			written |= all
+		}
+	}
+	return more, written
 }
 
 // fixed is an instruction without ModRM.
