@@ -5,6 +5,7 @@ package unwind
 import (
 	"encoding/binary"
 	"math"
+	"sync"
 )
 
 // Nearly all instructions are decoded here, at thirty times the speed of x86asm, and nine in ten of them by tables alone (decodeQuick). What is
@@ -430,15 +431,21 @@ const (
 const farBase = 0x80 // of quickSizes: SIB follows, which may have four bytes more
 
 var (
-	quicks = makeQuicks()
+	quicks [sets][256]quick
 	// prefixes are those by which sets differ.
 	prefixes = [256]uint8{0x66: prefix66, 0xf3: prefixF3, 0xf2: prefixF2, 0x64: prefixFS}
 	// stackOperands has for the lower bits of REX and for ModRM the operands that they are.
-	stackOperands = makeStackOperands()
-	quickSizes    = makeQuickSizes()
+	stackOperands [8][256]uint8
+	quickSizes    [256]uint8
+	// makeTables makes these, where they are needed first: a command that follows no code should not wait for them.
+	makeTables = sync.OnceFunc(func() {
+		makeQuicks(&quicks)
+		makeStackOperands(&stackOperands)
+		makeQuickSizes(&quickSizes)
+	})
 )
 
-func makeQuicks() (table [sets][256]quick) {
+func makeQuicks(table *[sets][256]quick) {
 	for op := range 256 {
 		table[0][op] = quickOf(oneByte[op], byte(op), 4)
 		table[set66][op] = quickOf(oneByte[op], byte(op), 2)
@@ -460,7 +467,6 @@ func makeQuicks() (table [sets][256]quick) {
 	}
 	addPlain(&table[0], &table[setTwo])
 	table[setTwo][0x1f] = quick{kind: nop, more: 1, modRM: 0xff, unused: 32}
-	return table
 }
 
 // quickOf is about an opcode of a shape, which has a constant of so many bytes if it has a long one.
@@ -559,7 +565,7 @@ func unusedBits(k kind, size uint8) uint8 {
 	return 32
 }
 
-func makeStackOperands() (table [8][256]uint8) {
+func makeStackOperands(table *[8][256]uint8) {
 	for rex := range table {
 		for modRM := range table[rex] {
 			t := &table[rex][modRM]
@@ -579,15 +585,13 @@ func makeStackOperands() (table [8][256]uint8) {
 			}
 		}
 	}
-	return table
 }
 
-func makeQuickSizes() [256]uint8 {
-	sizes := operandSizes
+func makeQuickSizes(sizes *[256]uint8) {
+	*sizes = operandSizes
 	for reg := range 8 {
 		sizes[reg<<3|numberSP] |= farBase
 	}
-	return sizes
 }
 
 // decodeQuick decodes the instruction that begins with eight bytes by tables alone; its size is 0 when that takes a closer look. Each step

@@ -178,7 +178,10 @@ const (
 // maxSnapshots is how many are kept of a function; with fewer, more of it is followed once more. A test makes it smaller.
 var maxSnapshots = 256
 
-func newFollower() *follower { return &follower{learnt: map[uint32]place{}} }
+func newFollower() *follower {
+	makeTables()
+	return &follower{learnt: map[uint32]place{}}
+}
 
 // followers are those that aren't in use, whose room the next files may use.
 var followers = sync.Pool{New: func() any { return newFollower() }}

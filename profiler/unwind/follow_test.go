@@ -220,6 +220,7 @@ func TestDecode(t *testing.T) {
 		}
 		code := make([]byte, text.Size)
 		must(t, image.ReadAt(code, text.Off))
+		makeTables()
 		quick, fast, all, wrong := 0, 0, 0, 0
 		for at := 0; at < len(code); {
 			want := decodeSlow(code[at:])
@@ -280,6 +281,7 @@ func instructionsOf(code string) (all []instruction) {
 
 // FuzzInstructions compares the decoders over any bytes that the slow one knows.
 func FuzzInstructions(f *testing.F) {
+	makeTables()
 	for _, code := range []string{
 		"\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", "\x48\x81\xec\x00\x01\x00\x00", "\x48\x8b\x6c\x24\x08", "\x64\x48\x2b\x04\x25\x28",
 		"\x66\x81\x3c\x25\x00\x00\x00\x00\x01\x02", "\xf2\x48\x0f\x2c\xe8", "\xdb\x6c\x24\x10", "\xff\x14\xc5\x00\x00\x00\x00", "\xf7\x05", "\x49\xbd",
