@@ -158,11 +158,6 @@ type SampleScratch struct {
 		Fault     uint8
 		FpEnded   uint8
 		_         [7]byte
-		Rdi       uint64
-		RbxCfa    uint64
-		Rbx       int16
-		_         [6]byte
-		Result    uint64
 		Landing   struct {
 			_    structs.HostLayout
 			Pc   uint64
@@ -171,6 +166,11 @@ type SampleScratch struct {
 			N    uint32
 			_    [4]byte
 		}
+		Rdi    uint64
+		RbxCfa uint64
+		Rbx    int16
+		_      [6]byte
+		Result uint64
 	}
 	Area struct {
 		_          structs.HostLayout

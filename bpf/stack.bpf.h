@@ -41,11 +41,6 @@ struct walk {
 	__u8 reason;    /* enum unwind_reason */
 	__u8 fault;     /* the frame with that reason */
 	__u8 fp_ended;  /* code that is known to keep frame pointers had one of 0 */
-#if defined(__TARGET_ARCH_x86)
-	__u64 rdi;
-	__u64 rbx_cfa; /* RBX is as many words from here, */
-	__s16 rbx;     /* 0: in its register; BX_LOST */
-	__u64 result;  /* of the system call that it comes from */
 	/* Where libgcc goes on, and what was before it, while the frame pointer may be that of there already; sp 0: nowhere. */
 	struct {
 		__u64 pc;
@@ -53,6 +48,11 @@ struct walk {
 		__u64 hash;
 		__u32 n;
 	} landing;
+#if defined(__TARGET_ARCH_x86)
+	__u64 rdi;
+	__u64 rbx_cfa; /* RBX is as many words from here, */
+	__s16 rbx;     /* 0: in its register; BX_LOST */
+	__u64 result;  /* of the system call that it comes from */
 #else
 	__u64 lr;
 #endif

@@ -193,7 +193,15 @@ type SweepScratch struct {
 		Fault     uint8
 		FpEnded   uint8
 		_         [7]byte
-		Lr        uint64
+		Landing   struct {
+			_    structs.HostLayout
+			Pc   uint64
+			Sp   uint64
+			Hash uint64
+			N    uint32
+			_    [4]byte
+		}
+		Lr uint64
 	}
 	Area struct {
 		_          structs.HostLayout

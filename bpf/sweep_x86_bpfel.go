@@ -193,11 +193,6 @@ type SweepScratch struct {
 		Fault     uint8
 		FpEnded   uint8
 		_         [7]byte
-		Rdi       uint64
-		RbxCfa    uint64
-		Rbx       int16
-		_         [6]byte
-		Result    uint64
 		Landing   struct {
 			_    structs.HostLayout
 			Pc   uint64
@@ -206,6 +201,11 @@ type SweepScratch struct {
 			N    uint32
 			_    [4]byte
 		}
+		Rdi    uint64
+		RbxCfa uint64
+		Rbx    int16
+		_      [6]byte
+		Result uint64
 	}
 	Area struct {
 		_          structs.HostLayout

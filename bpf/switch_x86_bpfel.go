@@ -209,11 +209,6 @@ type SwitchScratch struct {
 		Fault     uint8
 		FpEnded   uint8
 		_         [7]byte
-		Rdi       uint64
-		RbxCfa    uint64
-		Rbx       int16
-		_         [6]byte
-		Result    uint64
 		Landing   struct {
 			_    structs.HostLayout
 			Pc   uint64
@@ -222,6 +217,11 @@ type SwitchScratch struct {
 			N    uint32
 			_    [4]byte
 		}
+		Rdi    uint64
+		RbxCfa uint64
+		Rbx    int16
+		_      [6]byte
+		Result uint64
 	}
 	Area struct {
 		_          structs.HostLayout

@@ -280,7 +280,6 @@ static __always_inline bool leave_signal(struct scratch *s)
 		return false;
 	w->rbx = -1;
 	w->rbx_cfa = sp + 40 + 12 * 8;
-	w->landing.sp = 0;
 #else
 	/* struct siginfo (128 bytes); struct ucontext: flags, link, stack (40), signal mask (128), up to 16 bytes aligned; fault address (8),
 	 * then x0 to x30, sp, pc */
@@ -289,6 +288,7 @@ static __always_inline bool leave_signal(struct scratch *s)
 	    !read_stack(s, sp + 31 * 8, &w->sp) || !read_stack(s, sp + 32 * 8, &w->pc))
 		return false;
 #endif
+	w->landing.sp = 0;
 	w->exact = true;
 	w->innermost = true;
 	return true;
@@ -472,6 +472,7 @@ static __always_inline bool return_address(struct scratch *s, union unwind_rule 
 	case RA_AT_CFA:
 		return read_stack(s, cfa + (__s64)r.aux * 8, &w->pc);
 	case RA_IN_LR:
+	case RA_LANDING:
 		w->pc = w->lr;
 		return w->innermost;
 #endif
@@ -498,24 +499,30 @@ static __always_inline int follow_rule(struct scratch *s, __u32 n, union unwind_
 		return broken(w, UNWIND_UNREADABLE);
 	if (r.fp == FP_UNDEFINED)
 		w->fp = 0;
-#if defined(__TARGET_ARCH_x86)
 	if (r.fp != FP_SAME)
 		w->landing.sp = 0;
-#endif
 	w->sp = cfa;
 	w->exact = r.ra == RA_LANDING || r.ra == RA_IN_RCX;
 	w->innermost = false;
 	return add_frame(s, n);
 }
 
-#if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
-/* Of struct _Unwind_Context of libgcc: where registers are saved, by their numbers in DWARF, from RBP to the return address; then the CFA. */
-struct context {
-	__u64 fp, between[9], pc, sp, cfa;
-};
+#if !defined(OTHER_THREADS)
+/* Of struct _Unwind_Context of libgcc: where registers are saved, by their numbers in DWARF; then the CFA. And from where rules say where that is. */
+#if defined(__TARGET_ARCH_x86)
+#define CONTEXT_FP 6
+#define CONTEXT_RA 16
+#define CONTEXT_CFA 18
+#define LANDING_BASE(w) (w)->fp
+#else
+#define CONTEXT_FP 29
+#define CONTEXT_RA 30
+#define CONTEXT_CFA 98
+#define LANDING_BASE(w) (w)->sp
+#endif
 
 /* Goes on where libgcc is about to. */
-static __always_inline int land(struct scratch *s)
+static __always_inline int land(struct scratch *s, bool exact)
 {
 	struct walk *w = &s->walk;
 
@@ -523,48 +530,61 @@ static __always_inline int land(struct scratch *s)
 	w->sp = w->landing.sp;
 	w->hash = w->landing.hash;
 	w->landing.sp = 0;
+#if defined(__TARGET_ARCH_x86)
 	w->rbx = BX_LOST;
-	w->exact = false;
+#endif
+	w->exact = exact;
 	w->innermost = false;
 	return add_frame(s, w->landing.n);
 }
 
 /* The step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who catches, by
- * copying registers one by one, the return address last. When a frame between that has to be found by a frame pointer which is the other's already
- * can't be found any more, the stack is that of who catches. Not static, so that the verifier looks at it once. */
+ * copying registers one by one, the return address last of those that we need; in the end, it may be where to go on. When a frame between
+ * that has to be found by a frame pointer which is the other's already can't be found any more, the stack is that of who catches. Not
+ * static, so that the verifier looks at it once. */
 __noinline int follow_landing(struct scratch *s, __u64 word)
 {
 	union unwind_rule r = { .word = word };
 	struct frame {
 		__u64 fp, pc;
-	} own, saved;
-	struct context catching;
+	} own, saved, at;
+	struct {
+		__u64 cfa, pc;
+	} catching;
+	__u64 base, record, context;
 	struct walk *w;
+	bool landed;
 
 	if (!s)
 		return 1;
 	w = &s->walk;
-	if (bpf_probe_read_user(&own, sizeof(own), (void *)w->fp) ||
-	    bpf_probe_read_user(&catching, sizeof(catching),
-				(void *)(w->fp + (__s64)r.cfa_offset * 8 -
-					 __builtin_offsetof(struct context, cfa))) ||
-	    bpf_probe_read_user(&saved.fp, sizeof(saved.fp), (void *)catching.fp) ||
-	    bpf_probe_read_user(&saved.pc, sizeof(saved.pc), (void *)catching.pc))
+	base = LANDING_BASE(w);
+	record = base + (__s64)r.fp_offset * 8;
+	context = base + (__s64)r.cfa_offset * 8;
+	if (bpf_probe_read_user(&own, sizeof(own), (void *)record) ||
+	    bpf_probe_read_user(&catching, sizeof(catching), (void *)context) ||
+	    bpf_probe_read_user(&at.fp, 8, (void *)(context - (CONTEXT_CFA - CONTEXT_FP) * 8)) ||
+	    bpf_probe_read_user(&at.pc, 8, (void *)(context - (CONTEXT_CFA - CONTEXT_RA) * 8)) ||
+	    bpf_probe_read_user(&saved.fp, sizeof(saved.fp), (void *)at.fp) ||
+	    bpf_probe_read_user(&saved.pc, sizeof(saved.pc), (void *)at.pc))
 		return broken(w, UNWIND_UNREADABLE);
-	if (w->fp < w->sp || catching.cfa <= w->fp)
+	if (base < w->sp || catching.cfa < base + (__s64)r.aux * 8)
 		return broken(w, UNWIND_ASTRAY);
-	w->landing.pc = saved.pc;
+	landed = r.ra == RA_LANDING && STRIP_PAC(own.pc) == catching.pc;
+	w->landing.pc = landed ? own.pc : saved.pc;
 	w->landing.sp = catching.cfa;
 	w->landing.hash = w->hash;
 	w->landing.n = w->n;
-	w->sp = w->fp + sizeof(own);
+	w->sp = base + (__s64)r.aux * 8;
 	w->fp = own.fp;
-	if (own.pc == saved.pc)
-		return land(s);
-	if (own.fp != saved.fp || catching.fp == w->sp - sizeof(own))
+	if (landed || own.pc == saved.pc)
+		return land(s, landed);
+	if (own.fp != saved.fp || at.fp == record)
 		w->landing.sp = 0; /* not copied yet */
 	w->pc = own.pc;
+#if defined(__TARGET_ARCH_x86)
 	w->rbx = BX_LOST;
+#endif
 	w->exact = false;
 	w->innermost = false;
 	return add_frame(s, w->n);
@@ -618,9 +638,9 @@ __noinline int unwind_step(struct scratch *s)
 			line[1] = r.word;
 		}
 	}
-#if defined(__TARGET_ARCH_x86) && !defined(OTHER_THREADS)
+#if !defined(OTHER_THREADS)
 	if (is_overtaken(&s->walk, r.cfa))
-		return land(s);
+		return land(s, false);
 #endif
 	switch (r.cfa) {
 	case CFA_END:
@@ -637,10 +657,10 @@ __noinline int unwind_step(struct scratch *s)
 		}
 		r.cfa = CFA_SP;
 		break;
+#endif
 #if !defined(OTHER_THREADS)
 	case CFA_LANDING:
 		return follow_landing(s, r.word);
-#endif
 #endif
 	case CFA_SIGNAL:
 		if (!leave_signal(s))

@@ -22,6 +22,7 @@ var stacks = []struct {
 	{"deep-pointers", "-O2 -fno-omit-frame-pointer", ""},
 	{"deep-signed", "-O2 -fomit-frame-pointer", "-mbranch-protection=standard"}, // return addresses signed by pointer authentication
 	{"signals", "-O2 -fomit-frame-pointer", "-mbranch-protection=standard"},
+	{"forced", "-O2 -fomit-frame-pointer -fexceptions", "-mbranch-protection=standard"},
 }
 
 // compilers make programs of C for an architecture.

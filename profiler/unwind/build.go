@@ -307,14 +307,14 @@ func (b *builder) landing(start, end uint64) (*landing, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, _ := findLanding(code, start)
+	l, _ := b.mach.findLanding(code, start)
 	return &l, nil
 }
 
 // spanLanding lays out what is described as r, in a function that throws.
 func (b *builder) spanLanding(l *landing, from, to uint64, described Rule) error {
 	for from < to {
-		r, until := l.rule(described, from)
+		r, until := l.rule(b.mach, described, from)
 		if err := b.layout.span(from, min(to, until), r); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 // rules and pages u32; the Stats, each count u32; the packed rules; of each page its number and its count of rows, u32; the packed rows
 // of all pages; and the CRC-32C of all before, u32.
 const (
-	magic      = "unwind\x00\x09"
+	magic      = "unwind\x00\x0a"
 	headerSize = len(magic) + 4 + 2 + 8 + 4 + 4 + 4*statCount
 	statCount  = 4 + int(reasonEnd) - 1
 	pageHead   = 8

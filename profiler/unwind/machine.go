@@ -7,7 +7,10 @@ import (
 	"math"
 )
 
-const word = 8 // bytes
+const (
+	word   = 8 // bytes
+	thrown = 0 // the register with the exception where it is caught: RAX, X0. Only __builtin_eh_return wants it saved before
+)
 
 // machine is what differs between instruction sets: the numbers that DWARF gives to registers.
 type machine struct {
@@ -18,6 +21,8 @@ type machine struct {
 	pltHead    []byte    // how the code at the head of .plt begins: it pushes
 	goCheck    []string  // how functions of Go begin
 	landmarks  []landmark
+	// findLanding looks for the end of a function that throws in its code.
+	findLanding func(code []byte, vaddr uint64) (l landing, ok bool)
 }
 
 // signature is code that is looked for.
@@ -42,14 +47,13 @@ var (
 		// __start_context of the GNU C library: mov rsp, rbx; mov rdi, [rsp]; test rdi, rdi. The function of makecontext returns to it,
 		// so it is the outermost frame of the stack, and a walk asks for the byte before it.
 		{signature{[]byte("\x48\x89\xdc\x48\x8b\x3c\x24\x48\x85\xff"), 2}, 1, 0, Rule{CFA: CFAEnd}},
-	}}
+	}, findLanding: findLandingAMD64}
 	arm64 = &machine{elf: elf.EM_AARCH64, fp: 29, sp: 31, ra: 30, syscall: []byte("\x01\x00\x00\xd4"), sigreturn: signature{[]byte("\x68\x11\x80\xd2\x01\x00\x00\xd4"), 1}, pltHead: []byte("\xf0\x7b\xbf\xa9"), goCheck: []string{
 		"\x90\x0b\x40\xf9", // ldr x16, [x28, #16]
-	}}
+	}, findLanding: findLandingARM64}
 )
 
 const (
-	amd64RAX       = 0
 	amd64RCX       = 2
 	amd64RBX       = 3
 	amd64RDI       = 5

@@ -208,7 +208,7 @@ func (p *program) column(s *state, reg uint64) *saved {
 }
 
 func (p *program) set(reg uint64, s saved) {
-	if reg == amd64RAX && s.how == atCFA && p.frames.mach == amd64 {
+	if reg == thrown && s.how == atCFA {
 		p.throws = true
 	}
 	if column := p.column(&p.state, reg); column != nil {

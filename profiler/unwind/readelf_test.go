@@ -22,7 +22,8 @@ import (
 type told struct {
 	start, end  uint64
 	cfa, fp, ra string
-	sp, bx, ax  string
+	sp, bx      string
+	thrown      string
 }
 
 var (
@@ -113,10 +114,10 @@ func (o *oracle) line(t testing.TB, line string) {
 			row.ra = fields[i]
 		case "rsp", "sp":
 			row.sp = fields[i]
-		case "rbx":
+		case "rbx", "x28":
 			row.bx = fields[i]
-		case "rax":
-			row.ax = fields[i]
+		case "rax", "x0":
+			row.thrown = fields[i]
 		}
 	}
 	if o.isCIE {
@@ -194,17 +195,34 @@ func agrees(m *machine, r Rule, row told) bool {
 	if r.CFA == CFAEnd || r.CFA == CFASignal {
 		return (r.CFA == CFAEnd) == (row.ra == "u" && m == amd64 || m == arm64 && row.ra == "u")
 	}
-	if r.CFA == CFALanding || r.RA == RALanding && r.CFA == CFADerefFP { // what the description means there, and the code does not
+	if r.CFA == CFALanding {
+		return agreesLanding(m, r, row)
+	}
+	if r.RA == RALanding && r.CFA == CFADerefFP { // what the description means there, and the code does not
 		return row.throws() && row.cfa == "rbp+16" && row.fp == "c-16" && row.ra == "c-8"
 	}
-	if r.RA == RALanding && !row.throws() {
+	if r.RA == RALanding && m == amd64 && !row.throws() {
 		return false
 	}
 	return agreesCFA(m, r, row.cfa) && agreesRA(m, r, row.ra) && agreesFP(m, r, row.fp) && agreesBX(m, r, row.bx)
 }
 
-// throws says whether a register is saved that is for who catches an exception.
-func (r *told) throws() bool { return strings.HasPrefix(r.ax, "c-") }
+// throws says whether a register is saved that is for who catches an exception, beside those that any function may have to save.
+func (r *told) throws() bool {
+	return strings.HasPrefix(r.thrown, "c-") && strings.HasPrefix(r.bx, "c-")
+}
+
+// agreesLanding is about where the CFA was and the registers are; on arm64, it may be told no more.
+func agreesLanding(m *machine, r Rule, row told) bool {
+	if m == arm64 && r.Aux == 0 {
+		return r.RA == RALanding && row.cfa == "sp+0" && row.fp == "u" && row.ra == "u"
+	}
+	described := Rule{CFA: CFAFP, CFAOffset: r.Aux, RA: RAAtCFA, FP: FPAtCFA, FPOffset: r.FPOffset - r.Aux}
+	if m == arm64 {
+		described.CFA, described.Aux = CFASP, described.FPOffset+1
+	}
+	return row.throws() && m.isFramed(described) && agreesCFA(m, described, row.cfa) && agreesFP(m, described, row.fp) && agreesRA(m, described, row.ra)
+}
 
 // agreesBX is about those rules that say where RBX is.
 func agreesBX(m *machine, r Rule, bx string) bool {
@@ -253,7 +271,7 @@ func agreesCFA(m *machine, r Rule, cfa string) bool {
 
 func agreesRA(m *machine, r Rule, ra string) bool {
 	switch {
-	case r.RA == RAInLR:
+	case r.RA == RAInLR, m == arm64 && r.RA == RALanding:
 		return ra == "" || ra == "s" || ra == "u"
 	case r.RA == RAInRDI:
 		return ra == "rdi"
@@ -361,7 +379,7 @@ func TestAgainstReadelf(t *testing.T) {
 		"/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libcrypto.so.3",
 		"/lib/x86_64-linux-gnu/libgcc_s.so.1",
 		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "/bin/bash",
-		cross + "libc.so.6", cross + "libstdc++.so.6",
+		cross + "libc.so.6", cross + "libstdc++.so.6", cross + "libgcc_s.so.1",
 		compile(t, "g++", "throw.cc", "-O2"), compile(t, "gcc", "frames.c", "-O0"),
 		compile(t, "gcc", "frames.c", "-O2", "-fno-omit-frame-pointer"), compile(t, "clang-19", "frames.c", "-O2"),
 		compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2"), compile(t, "aarch64-linux-gnu-gcc", "frames.c", "-O2", "-mbranch-protection=pac-ret+leaf"),

@@ -29,7 +29,7 @@ const (
 	CFASPFar                   // as CFASP, and 65,536 * Aux words: a frame of more than 256 KiB (x86-64)
 	CFAFPFar                   // as CFAFP, likewise
 	CFAIndexed                 // what lies at stack pointer + CFAOffset + the register that the low byte of Aux numbers, in words, + its high byte; in the innermost frame alone (x86-64)
-	CFALanding                 // libgcc is about to go on where an exception is caught, and keeps at frame pointer + CFAOffset the CFA of who catches (x86-64)
+	CFALanding                 // libgcc is about to go on where an exception is caught. From the frame pointer on x86-64, the stack pointer on arm64, it keeps at CFAOffset the CFA of who catches, at FPOffset the frame pointer and the return address; at Aux was the CFA
 	cfaKinds
 )
 
@@ -57,7 +57,7 @@ const (
 	RAInLR              // in the link register (arm64), known in the innermost frame alone
 	RAInRDI             // in RDI: vfork of the GNU C library, as its parent shares the stack (x86-64)
 	RAInRCX             // in RCX, known in the innermost frame alone: the last jump of who throws, to who catches (x86-64)
-	RALanding           // at CFA - 1, where who catches goes on: no instruction before it called (x86-64)
+	RALanding           // where who catches goes on, to which no instruction called: at CFA - 1 on x86-64, in the link register on arm64. With CFALanding: it may be that, at FPOffset (arm64)
 )
 
 // Reason says why a rule is CFAUnsupported.

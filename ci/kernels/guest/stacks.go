@@ -25,6 +25,9 @@ const (
 // as such by the recorder, and is mostly the time until it has the tables of the program, which takes longer when a CPU is emulated.
 const leastWhole = 0.95
 
+// rightStacks say whether the stacks in the profile of a program are right, by its source.
+var rightStacks = map[string]func(*profile.Profile) error{"deep": rightDepths, "forced": rightLevels}
+
 // steps are the functions that call each other in the programs called deep.
 var steps = []string{"plain", "wide", "aligned", "dynamic", "many"}
 
@@ -71,8 +74,9 @@ func stacksOf(file string) (detail, complaints string, err error) {
 	if share < leastWhole {
 		return detail, complaints, fmt.Errorf("%s, want %.0f%% at least", detail, 100*leastWhole)
 	}
-	if strings.HasPrefix(name, "deep") {
-		err = rightDepths(p)
+	source, _, _ := strings.Cut(name, "-")
+	if right := rightStacks[source]; right != nil {
+		err = right(p)
 	}
 	return detail, complaints, err
 }
@@ -124,6 +128,54 @@ func rightDepths(p *profile.Profile) error {
 		return fmt.Errorf("%d stacks from main to work have %d calls between, %d another number", right, stackDepth+1, wrong)
 	}
 	return nil
+}
+
+// levels are how many functions called level0, level1 and so on call each other in the program called forced.
+const levels = 10
+
+// rightLevels wants each level to be called by the one before, and level0 by main.
+func rightLevels(p *profile.Profile) error {
+	var right, wrong int64
+	var seen [levels]bool
+	var example []string
+	for _, s := range p.Sample {
+		names := functionsOf(s)
+		at := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "level") })
+		if at < 0 {
+			continue
+		}
+		if called, level := callers(names[at:]); called {
+			right += s.Value[0]
+			seen[level] = true
+		} else {
+			wrong += s.Value[0]
+			example = names
+		}
+	}
+	if wrong > 0 || slices.Contains(seen[:], false) {
+		return fmt.Errorf("%d stacks are right, %d are not, as %v; the innermost levels: %v", right, wrong, example, seen)
+	}
+	return nil
+}
+
+// callers gives the level of the first of some functions, and says whether all levels before it are its callers. Of a broken stack the rest is missing.
+func callers(names []string) (right bool, level int) {
+	if _, err := fmt.Sscanf(names[0], "level%d", &level); err != nil || level < 0 || level >= levels {
+		return false, 0
+	}
+	for i, name := range names {
+		want := "main"
+		if i <= level {
+			want = fmt.Sprintf("level%d", level-i)
+		}
+		if name, _, _ = strings.Cut(name, "."); name != want { // gcc calls a part level0.cold
+			return false, level
+		}
+		if want == "main" {
+			break
+		}
+	}
+	return true, level
 }
 
 // functionsOf are the names of a sample's frames.

@@ -87,7 +87,7 @@ func (w *walker) step(find Find) bool {
 		return w.broken(bpf.UnwindNoMapping)
 	}
 	if w.overtaken(r.CFA) {
-		return w.land()
+		return w.land(false)
 	}
 	switch r.CFA {
 	case unwind.CFAEnd:
@@ -140,11 +140,17 @@ func (w *walker) read(addr uint64, to *uint64) bool {
 	return true
 }
 
+// unsigned is an address less its pointer authentication code.
+func (w *walker) unsigned(pc uint64) uint64 {
+	if w.machine == ARM64 {
+		pc &= 1<<48 - 1
+	}
+	return pc
+}
+
 // add adds the frame that pc is in.
 func (w *walker) add() bool {
-	if w.machine == ARM64 {
-		w.pc &= 1<<48 - 1 // less the pointer authentication code
-	}
+	w.pc = w.unsigned(w.pc)
 	if len(w.Frames) == bpf.MaxFrames {
 		return false
 	}
@@ -224,11 +230,11 @@ func (w *walker) byRule(r unwind.Rule) bool {
 	return w.add()
 }
 
-// How far before its CFA struct _Unwind_Context of libgcc says where RBP and the return address are saved, by their numbers in DWARF.
-const (
-	contextFP = (18 - 6) * word
-	contextRA = (18 - 16) * word
-)
+// How far before its CFA struct _Unwind_Context of libgcc says where the frame pointer and the return address are saved, by their numbers in DWARF.
+var contexts = map[Machine]struct{ fp, ra uint64 }{
+	AMD64: {(18 - 6) * word, (18 - 16) * word},
+	ARM64: {(98 - 29) * word, (98 - 30) * word},
+}
 
 // landing is where libgcc goes on, and how many frames there were before it.
 type landing struct {
@@ -237,24 +243,32 @@ type landing struct {
 }
 
 // aboutToLand is the step of libgcc when it is about to go on where an exception is caught. It makes its own frame that of who is called by who
-// catches, by copying registers one by one, the return address last. When a frame between that has to be found by a frame pointer
-// which is the other's already can't be found any more, the stack is that of who catches.
+// catches, by copying registers one by one, the return address last of those that we need; in the end, it may be where to go on. When a
+// frame between that has to be found by a frame pointer which is the other's already can't be found any more, the stack is that of who catches.
 func (w *walker) aboutToLand(r unwind.Rule) bool {
-	var fp, pc, atFP, atPC, savedFP uint64
-	own, context := w.fp, w.fp+words(r.CFAOffset)
+	base, at := w.fp, contexts[w.machine]
+	if w.machine == ARM64 {
+		base = w.sp
+	}
+	record, context, cfa := base+words(r.FPOffset), base+words(r.CFAOffset), base+words(r.Aux)
+	var fp, pc, atFP, atPC, savedFP, goesOn uint64
 	l := landing{frames: len(w.Frames)}
-	if !w.read(own, &fp) || !w.read(own+word, &pc) || !w.read(context-contextFP, &atFP) || !w.read(context-contextRA, &atPC) ||
-		!w.read(context, &l.sp) || !w.read(atFP, &savedFP) || !w.read(atPC, &l.pc) {
+	if !w.read(record, &fp) || !w.read(record+word, &pc) || !w.read(context-at.fp, &atFP) || !w.read(context-at.ra, &atPC) ||
+		!w.read(context, &l.sp) || !w.read(context+word, &goesOn) || !w.read(atFP, &savedFP) || !w.read(atPC, &l.pc) {
 		return w.broken(bpf.UnwindUnreadable)
 	}
-	if own < w.sp || l.sp <= own {
+	if base < w.sp || l.sp < cfa {
 		return w.broken(bpf.UnwindAstray)
 	}
-	w.landing, w.sp, w.fp = l, own+2*word, fp
-	if pc == l.pc {
-		return w.land()
+	landed := r.RA == unwind.RALanding && w.unsigned(pc) == goesOn
+	if landed {
+		l.pc = pc
 	}
-	if fp != savedFP || atFP == own {
+	w.landing, w.sp, w.fp = l, cfa, fp
+	if pc == l.pc {
+		return w.land(landed)
+	}
+	if fp != savedFP || atFP == record {
 		w.landing.sp = 0 // not copied yet
 	}
 	w.pc, w.rbx, w.exact, w.innermost = pc, lost, false, false
@@ -262,8 +276,8 @@ func (w *walker) aboutToLand(r unwind.Rule) bool {
 }
 
 // land goes on where libgcc is about to.
-func (w *walker) land() bool {
-	w.pc, w.sp, w.rbx, w.exact, w.innermost = w.landing.pc, w.landing.sp, lost, false, false
+func (w *walker) land(exact bool) bool {
+	w.pc, w.sp, w.rbx, w.exact, w.innermost = w.landing.pc, w.landing.sp, lost, exact, false
 	w.Frames, w.landing.sp = w.Frames[:w.landing.frames], 0
 	return w.add()
 }
@@ -353,8 +367,15 @@ func (w *walker) findBX(r unwind.Rule, cfa uint64) {
 }
 
 func (w *walker) returnAddress(r unwind.Rule, cfa uint64) bool {
-	switch r.RA {
-	case unwind.RAAtCFA, unwind.RALanding:
+	ra := r.RA
+	if ra == unwind.RALanding {
+		ra = unwind.RAAtCFA
+		if w.machine == ARM64 {
+			ra = unwind.RAInLR
+		}
+	}
+	switch ra {
+	case unwind.RAAtCFA:
 		at := cfa - word
 		if w.machine == ARM64 {
 			at = cfa + words(r.Aux)
