@@ -146,7 +146,10 @@ func isMixed(theirs, mine []frame) bool {
 		if k < len(real) && real[k] == returns(mine[k]) {
 			real[k] = mine[k] // it isn't returned to, and begins there
 		}
-	case len(mine) == len(theirs) && !theirs[k].callsOwn() && mine[k].callsOwn(): // where who throws was, in the frame of who catches
+	case len(mine) != len(theirs):
+		return false
+	case !theirs[k].callsOwn() && mine[k].callsOwn(), // where who throws was, in the frame of who catches
+		theirs[k].callsOwn() && !mine[k].behindCall(): // where who catches called, and not where it is to go on
 		real[k] = mine[k]
 	}
 	return slices.Equal(real, mine)

@@ -110,6 +110,7 @@ func TestMixed(t *testing.T) {
 		"in the end":      {[]frame{throws, own}, []frame{throws}, mixed},
 		"it begins there": {[]frame{throws, own, b, end}, []frame{throws, {b.File, b.Offset + 1}, end}, mixed},
 		"place of throw":  {[]frame{throws, b, end}, []frame{throws, own, end}, mixed},
+		"place of call":   {[]frame{throws, own, end}, []frame{throws, f[0], end}, mixed},
 		"place of both":   {[]frame{throws, own, end}, []frame{throws, b, end}, ours},
 		"another call":    {[]frame{throws, f[1], b, end}, []frame{throws, b, end}, ours},
 		"no libgcc":       {[]frame{f[3], own, b, end}, []frame{f[3], b, end}, ours},
