@@ -116,15 +116,9 @@ func isRegister(arg x86asm.Arg) bool {
 	return ok
 }
 
-// Instructions of arm64.
-const (
-	arm64Size = 4 // bytes
-	arm64RET  = 0xd65f03c0
-)
-
 // branch gives how far a B goes, in bytes.
 func branch(inst uint32) (int, bool) {
-	return int(int32(inst<<6)) >> 6 * arm64Size, inst>>26 == 0x05
+	return int(int32(inst<<6)) >> 6 * armInstr, inst>>26 == 0x05
 }
 
 // isCall is about BL and BLR.
@@ -137,7 +131,7 @@ func isBR(inst uint32) bool { return inst&0xfffffc1f == 0xd61f0000 }
 func findLandingARM64(code []byte, vaddr uint64) (landing, bool) {
 	h := hook{loads: map[int64]bool{}}
 	contexts := map[int64]bool{} // or other things of the frame whose address is taken, by their distance from the stack pointer
-	for at := 0; at+arm64Size <= len(code); at += arm64Size {
+	for at := 0; at+armInstr <= len(code); at += armInstr {
 		inst := binary.LittleEndian.Uint32(code[at:])
 		number := int64(inst >> 10 & 0xfff)
 		switch {
@@ -147,11 +141,11 @@ func findLandingARM64(code []byte, vaddr uint64) (landing, bool) {
 				continue
 			}
 			cfa, fits := words(off)
-			jump, ends := followJump(code, vaddr, at+arm64Size)
+			jump, ends := followJump(code, vaddr, at+armInstr)
 			if !fits || !ends {
 				continue
 			}
-			l := landing{passages: append(jump, passage{extent{copies, vaddr + uint64(at) + arm64Size}, copying}), cfa: cfa}
+			l := landing{passages: append(jump, passage{extent{copies, vaddr + uint64(at) + armInstr}, copying}), cfa: cfa}
 			slices.SortFunc(l.passages, func(a, b passage) int { return cmp.Compare(a.start, b.start) })
 			return l, true
 		case inst&0xffc003e0 == 0xf94003e0: // LDR Xt, [SP, #number]
@@ -172,21 +166,21 @@ func followJump(code []byte, vaddr uint64, at int) (jump []passage, ends bool) {
 		jump = append(jump, passage{extent{vaddr + uint64(from), vaddr + uint64(to)}, how})
 		from = to
 	}
-	for branches := 0; at >= 0 && at+arm64Size <= len(code) && branches <= maxBranches; at += arm64Size {
+	for branches := 0; at >= 0 && at+armInstr <= len(code) && branches <= maxBranches; at += armInstr {
 		inst := binary.LittleEndian.Uint32(code[at:])
 		distance, goes := branch(inst)
 		switch {
-		case inst == arm64RET:
+		case inst == armRet:
 			add(at, jumping)
-			add(at+arm64Size, jumped)
+			add(at+armInstr, jumped)
 			return jump, true
 		case isBR(inst): // the link register is that of who catches, as described
 			add(at, jumping)
 			return jump, true
 		case goes:
-			add(at+arm64Size, jumping)
-			at += distance - arm64Size
-			from = at + arm64Size
+			add(at+armInstr, jumping)
+			at += distance - armInstr
+			from = at + armInstr
 			branches++
 		}
 	}
