@@ -9,6 +9,10 @@
 // and keeps what a walk needs: the rules for CFA, frame pointer and return address. Few rules are different, so a Table holds a
 // dictionary of them and, for each 64 KiB of code, sorted rows of an address and the number of its rule.
 //
+// What nobody wrote down is followed through the code itself (x86-64), or known by its form: procedure linkage tables, trampolines of signals, where
+// threads begin. And where what is written down is wrong for a moment, as in libgcc before it goes on where an exception is caught, the code says
+// where the frame is.
+//
 // All addresses are vaddrs, where the linker placed the code; the load bias of a process is the business of who walks. The
 // package reads files and knows neither kernel nor eBPF. The files belong to the programs that are profiled, so they are hostile
 // input: each length, count and amount of work has a bound.
