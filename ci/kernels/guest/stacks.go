@@ -168,7 +168,7 @@ func callers(names []string) (right bool, level int) {
 		if i <= level {
 			want = fmt.Sprintf("level%d", level-i)
 		}
-		if name, _, _ = strings.Cut(name, "."); name != want { // gcc calls a part level0.cold
+		if name != want && !strings.HasPrefix(name, want+".") { // gcc calls a part level0.cold
 			return false, level
 		}
 		if want == "main" {
